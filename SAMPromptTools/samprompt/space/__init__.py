@@ -1,0 +1,1 @@
+"""Where voxels are: grids, volumes, structures and visits."""

@@ -1,0 +1,47 @@
+"""Grey-level windows: HU (or MR values) to the [0, 1] a model sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Window:
+    """``low`` maps to 0 and ``high`` to 1, both in the image's unit (HU for CT); outside is clipped."""
+
+    low: float
+    high: float
+
+    def apply(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Grey levels in [0, 1], same shape, float32."""
+        return np.clip((array - self.low) / (self.high - self.low), 0.0, 1.0).astype(np.float32)
+
+
+WINDOWS = {
+    "lung": Window(-910.0, 590.0),  # the CT preparation of P2SAM's 4D-Lung experiments (methods page, 1.4)
+    "soft": Window(-160.0, 240.0),
+    "bone": Window(-450.0, 1050.0),
+    "wide": Window(-1000.0, 1000.0),
+}
+
+
+def window_for(values: NDArray[np.float32], inside: NDArray[np.bool_], modality: str = "CT") -> Window:
+    """Window that shows a structure against its surroundings.
+
+    CT: the narrowest of soft, lung and bone whose range holds the 2nd to 98th percentile of the values in and round
+    the structure (``inside`` selects them); soft tissue is preferred, since low contrast needs every grey level.
+    Any other modality: the 1st to 99th percentile of the whole image.
+    """
+    if modality != "CT":
+        low, high = np.percentile(values, [1.0, 99.0])
+        return Window(float(low), float(max(high, low + 1e-3)))
+    selected = values[inside] if inside.any() else values
+    low, high = np.percentile(selected, [2.0, 98.0])
+    for name in ("soft", "lung", "bone"):
+        window = WINDOWS[name]
+        if low >= window.low - 60.0 and high <= window.high + 60.0:
+            return window
+    return WINDOWS["wide"]

@@ -1,0 +1,1 @@
+"""Everything with an optimiser: data generation, training loops and recipes."""
