@@ -1,0 +1,115 @@
+"""Objects of synthetic scenes and prompts for them: corrupted priors, jittered boxes, points."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor
+
+from samprompt_training.fields import Random, displacement, sample_at, sampling_grid
+from samprompt_training.scenes import Scenes
+
+MINIMUM_AREA = 20  # pixels; smaller pieces have no shape at the mask's stride 2
+
+
+def choose_objects(scenes: Scenes, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """One object per image: target masks and the priors of it, both (V * B, 1, S, S) in {0, 1}; visits outermost.
+
+    Lesions (65 %): the prior at the second visit is the first visit's mask, registered, so that the target may have
+    shrunk, grown or vanished. Otherwise one connected piece of the background's regions, whose prior is itself.
+    """
+    labels = scenes.labels.cpu().numpy()
+    registered = sample_at(scenes.labels[0][:, None].float(), scenes.places, mode="nearest")[:, 0]
+    before = torch.stack((scenes.labels[0], registered.round().long())).cpu().numpy()
+    visits, batch, size, _ = labels.shape
+    targets = np.zeros((visits, batch, size, size), np.float32)
+    priors = np.zeros_like(targets)
+    for b in range(batch):
+        lesions = [n for n in np.unique(labels[0, b]) if n >= 100 and (labels[0, b] == n).sum() >= MINIMUM_AREA]
+        lesion = rng.choice(lesions) if lesions and rng.random() < 0.65 else None
+        for v in range(visits):
+            if lesion is not None:
+                targets[v, b] = labels[v, b] == lesion
+                priors[v, b] = before[v, b] == lesion
+                continue
+            targets[v, b] = priors[v, b] = _piece(labels[v, b], rng)
+    device = scenes.images.device
+    shape = (visits * batch, 1, size, size)
+    return torch.from_numpy(targets).reshape(shape).to(device), torch.from_numpy(priors).reshape(shape).to(device)
+
+
+def _piece(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One connected region of 0.3 % to 40 % of the image, without holes below MINIMUM_AREA; the largest otherwise."""
+    for _ in range(6):
+        y, x = rng.integers(0, labels.shape[0], 2)
+        mask, _count = ndimage.label(labels == labels[y, x])
+        mask = mask == mask[y, x]
+        if 0.003 <= mask.mean() <= 0.4:
+            return mask
+    return mask
+
+
+def corrupt(random: Random, masks: Tensor) -> Tensor:
+    """Soft priors (N, 1, S, S) in [0, 1]: shifted and warped by 0 to ~8 % of the side, scaled, sometimes cut."""
+    n, _, size, _ = masks.shape
+    grid = sampling_grid(size, masks.device).expand(n, -1, -1, -1)
+    area = masks.sum(dim=(1, 2, 3)).clamp_min(1.0)
+    centre = (grid * masks).sum(dim=(2, 3)) / area[:, None]
+    # errors grow with the object, or small ones would be lost altogether
+    extent = area.sqrt().clamp(8.0, size * 0.6)
+    amount = random.uniform((n,)) ** 1.5
+    scale = 1.35 ** (random.uniform((n, 2), -1.0, 1.0) * amount[:, None])
+    shift = random.normal((n, 2)) * (0.18 * extent * amount)[:, None]
+    places = (grid - centre[:, :, None, None] - shift[:, :, None, None]) / scale[:, :, None, None]
+    places = places + centre[:, :, None, None]
+    places = places + displacement(random, n, size, random.integer(3, 7), 0.10 * extent * amount)
+    soft = sample_at(masks, places)
+    cut = random.uniform((n,)) < 0.12
+    angle = random.uniform((n,), 0.0, 6.2832)
+    side = (grid[:, 0] - centre[:, 0, None, None]) * torch.cos(angle)[:, None, None] + (
+        grid[:, 1] - centre[:, 1, None, None]
+    ) * torch.sin(angle)[:, None, None]
+    keep = (side > -0.25 * extent[:, None, None]) | ~cut[:, None, None]
+    soft = soft * keep[:, None]
+    return F.avg_pool2d(F.pad(soft, (1, 1, 1, 1), mode="replicate"), 3, 1)
+
+
+def boxes_of(masks: Tensor, random: Random | None = None, jitter: float = 0.0) -> Tensor:
+    """Tight boxes (N, 4) x0, y0, x1, y1 in pixels, each edge moved by up to ``jitter`` of the side; empty: whole image."""
+    n, _, height, width = masks.shape
+    columns, rows = masks.amax(dim=2)[:, 0] > 0, masks.amax(dim=3)[:, 0] > 0
+    xs, ys = torch.arange(width, device=masks.device), torch.arange(height, device=masks.device)
+    big = 10**6
+    x0 = torch.where(columns, xs, big).amin(1)
+    x1 = torch.where(columns, xs, -1).amax(1) + 1
+    y0 = torch.where(rows, ys, big).amin(1)
+    y1 = torch.where(rows, ys, -1).amax(1) + 1
+    boxes = torch.stack((x0, y0, x1, y1), dim=1).float()
+    empty = ~columns.any(dim=1)
+    boxes[empty] = torch.tensor([0.0, 0.0, width, height], device=masks.device)
+    if random is not None and jitter > 0:
+        sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+        boxes = boxes + random.uniform((n, 4), -jitter, jitter) * sides
+    return boxes
+
+
+def sample_points(random: Random, weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """``count`` points per image drawn with ``weights`` (N, 1, S, S); (N, count, 2) in pixels and valid (N, count)."""
+    n, _, size, _ = weights.shape
+    flat = weights.reshape(n, -1)
+    valid = flat.sum(1) > 0
+    safe = torch.where(valid[:, None], flat, torch.ones_like(flat))
+    index = torch.multinomial(safe, count, replacement=True, generator=random.generator)
+    points = torch.stack((index % size, torch.div(index, size, rounding_mode="floor")), dim=-1).float() + 0.5
+    return points, valid[:, None].expand(-1, count)
+
+
+def interior(masks: Tensor, steps: int = 4) -> Tensor:
+    """Weights that grow from the edge of the masks inwards (number of 3x3 erosions survived), zero outside."""
+    weights, current = masks.clone(), masks
+    for _ in range(steps):
+        current = -F.max_pool2d(-current, 3, 1, 1)
+        weights = weights + 2.0 * current
+    return weights * (masks > 0)
