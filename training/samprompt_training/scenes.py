@@ -15,7 +15,17 @@ from torch import Tensor
 from samprompt_training.fields import Random, displacement, sample_at, sampling_grid, smooth_noise
 
 # HU ranges of tissues; drawn per label. Sources: usual radiology values, widened on purpose.
-_TISSUES = ((-1000, -950), (-900, -650), (-120, -60), (-10, 30), (30, 80), (40, 120), (80, 200), (150, 400), (300, 1300))
+_TISSUES = (
+    (-1000, -950),
+    (-900, -650),
+    (-120, -60),
+    (-10, 30),
+    (30, 80),
+    (40, 120),
+    (80, 200),
+    (150, 400),
+    (300, 1300),
+)
 _TISSUE_WEIGHTS = (0.06, 0.12, 0.18, 0.12, 0.24, 0.12, 0.06, 0.05, 0.05)
 _WINDOWS = ((-160, 240), (-910, 590), (-450, 1050), (-1000, 1000))
 
@@ -46,7 +56,9 @@ class Scenes:
     places: Tensor
 
 
-def _lesion_fields(random: Random, batch: int, count: int, places: Tensor, scale: Tensor, seeds: dict[str, Tensor]) -> Tensor:
+def _lesion_fields(
+    random: Random, batch: int, count: int, places: Tensor, scale: Tensor, seeds: dict[str, Tensor]
+) -> Tensor:
     """Implicit functions (B, count, 3, S, S), positive inside; star-shaped ellipsoids roughened by noise."""
     x = places[:, None, None, 0]
     y = places[:, None, None, 1]
@@ -105,7 +117,7 @@ def _grey(random: Random, p: SceneParameters, labels: Tensor, noise_scale: Tenso
     values = values + low_cells * random.uniform((batch, 1, 1, 1), 0.0, 0.04)
     blur = float(random.uniform((1,), 0.3, 1.6))
     radius = 3
-    taps = torch.exp(-torch.arange(-radius, radius + 1, device=values.device) ** 2 / (2 * blur**2))
+    taps = torch.exp(-(torch.arange(-radius, radius + 1, device=values.device) ** 2) / (2 * blur**2))
     taps = taps / taps.sum()
     values = F.pad(values.reshape(-1, 1, size, size), (radius,) * 4, mode="replicate")
     values = F.conv2d(F.conv2d(values, taps[None, None, None]), taps[None, None, :, None]).reshape(batch, 3, size, size)
@@ -148,7 +160,9 @@ def make_scenes(random: Random, batch: int, p: SceneParameters) -> Scenes:
     regions = random.integer(*p.regions)
     field = smooth_noise(random, (batch, regions, 3, size, size), cells)
     fine = smooth_noise(random, (batch, regions, 3, size, size), (2, 16, 16))
-    field = field + fine * random.uniform((batch, 1, 1, 1, 1), 0.0, 0.35) + 0.6 * random.normal((batch, regions, 1, 1, 1))
+    field = (
+        field + fine * random.uniform((batch, 1, 1, 1, 1), 0.0, 0.35) + 0.6 * random.normal((batch, regions, 1, 1, 1))
+    )
     identity = sampling_grid(size, device).expand(batch, -1, -1, -1)
     # a rough body outline in a third of the scenes: outside is air (label 0)
     centre = size / 2 + random.uniform((batch, 2, 1, 1), -0.1 * size, 0.1 * size)

@@ -63,7 +63,9 @@ def correspondence_loss(
         region = -(log_share * same).sum(dim=axis) / positives.clamp_min(1.0)
         loss = loss + (region * (positives > 0)).sum() / (positives > 0).sum().clamp_min(1)
     width = matching.shape[-1]
-    place0 = torch.stack((picks[0] % width, torch.div(picks[0], width, rounding_mode="floor")), -1) * stride + stride / 2
+    place0 = (
+        torch.stack((picks[0] % width, torch.div(picks[0], width, rounding_mode="floor")), -1) * stride + stride / 2
+    )
     sparse = scenes.places[..., stride // 2 :: stride, stride // 2 :: stride].flatten(2)
     place1 = torch.gather(sparse, 2, picks[1][:, None].expand(-1, 2, -1)).transpose(1, 2)
     distance = ((place0[:, :, None] - place1[:, None]) ** 2).sum(-1) / (sigma * size / 128.0) ** 2

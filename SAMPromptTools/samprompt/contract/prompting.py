@@ -23,9 +23,12 @@ class P2SamParameters:
     ``coverage_pooling``: a token is foreground when the mask covers at least ``coverage_threshold`` of its area, with
     the best-covered token as fall-back (the published rule loses lesions smaller than a token).
     ``minimum_distance`` (tokens): points of one sign closer than this are dropped, 0 keeps all.
-    ``prior_weight`` in [0, 1]: similarity is multiplied by (1 - w) + w * prior, prior in [0, 1].
+    ``prior_weight`` in [0, 1]: similarity, counted from the map's least value so that it is not negative, is multiplied
+    by (1 - w) + w * prior, prior in [0, 1]; for negative points by (1 - w) + w * (1 - prior).
     ``prior_mask``: the aligned prior is given as mask prompt in the first pass.
     ``maximum_tokens``: sets larger than this are subsampled evenly before transport, 0 keeps all (exact).
+    ``cluster_tokens``: k-means is fitted on an even subsample of at most so many tokens, then every token joins its
+    nearest centre, 0 fits on all of them (4,000 background tokens cost most of a reference's time).
     """
 
     positive_parts: tuple[int, int] = (1, 3)
@@ -40,6 +43,7 @@ class P2SamParameters:
     prior_weight: float = 0.0
     prior_mask: bool = False
     maximum_tokens: int = 0
+    cluster_tokens: int = 0
     random_state: int = 0
 
 
@@ -56,4 +60,9 @@ ADAPTED = P2SamParameters(
     prior_weight=0.9,
     prior_mask=True,
     maximum_tokens=256,
+    cluster_tokens=512,
 )
+# The baselines with the same pieces: one positive at the argmax and one negative at the argmin of the mean foreground
+# similarity, cascaded refinement (PerSAM, arXiv 2305.03048). Adapted and medical models answer with a single mask.
+PERSAM = P2SamParameters(positive_parts=(1, 1), negatives="least_similar", multimask=True, retrieval="none")
+PERSAM_MEDICAL = P2SamParameters(positive_parts=(1, 1), negatives="least_similar", retrieval="none")

@@ -16,11 +16,16 @@ class AlignParameters:
     """Alignment of the baseline to a follow-up (methods page, section 6)."""
 
     rigid_spacing: float = 6.0  # mm, grid of the global rigid step
+    minimum_overlap: float = 0.3  # share of the smaller scan's body that a rigid position must leave in both scans
+    minimum_shared_field: float = 0.25  # under this share of the smaller body the rigid step is not trusted
+    minimum_body_overlap: float = 0.6  # Dice of the two bodies under which the rigid step is not trusted
     local_margin: float = 40.0  # mm round the structure for the local rigid step
     deformable_spacing: float = 3.0  # mm, grid of the deformable step
     deformable_margin: float = 40.0  # mm round the structure
-    iterations: int = 80  # Adam steps of the deformable refinement
-    smoothness: float = 1.0  # weight of the displacement's squared gradient
+    search_reach: float = 18.0  # mm searched round the local rigid position by the discrete deformable step
+    maximum_voxels: int = 300_000  # of the deformable region; a larger one is aligned on a coarser grid
+    iterations: int = 10  # Gauss-Newton steps of the deformable refinement on each of its two grids
+    smoothness: float = 0.3  # weight of the displacement's squared gradient against squared feature difference
     interior_weight: float = 0.3  # weight of the similarity inside the structure: it may have changed
     # Local normalised cross-correlation (0..1) of the aligned images round the structure, under which the alignment
     # is not trusted and the whole image is searched.
@@ -36,33 +41,45 @@ class RegionParameters:
     minimum_side: float = 96.0  # mm
     maximum_pixel: float = 2.5  # mm; a larger structure is seen whole at a coarser pixel up to here, then in part
     extra_slices: float = 15.0  # mm searched above and below the aligned prior
+    sharing: float = 1.4  # structures share encoded slices when one square is at most this much wider than their own
 
 
 @dataclass(frozen=True)
 class PathParameters:
-    """The cheapest chain of candidates along z (methods page, section 6). All costs are in mm2 of image area."""
+    """The cheapest chain of candidates along z (methods page, section 6). All costs are in mm2 of image area.
+
+    Constants tuned on synthetic patients only (``Testing/benchmarks/tune_path.py``) and frozen before any real image.
+    """
 
     log_ratio_clip: float = 2.0  # clip of the log-likelihood ratio per pixel
-    appearance_weight: float = 0.5
+    appearance_weight: float = 0.5  # gain per mm2 and unit of the log-likelihood ratio
+    decoder_weight: float = 0.5  # gain per mm2 and unit of the decoder's averaged logit, clipped as the ratio
+    prior_weight: float = 0.8  # cost per mm2 of disagreement with the warped prior, half of it within the error's reach
     transport_weight: float = 0.05  # of a candidate's area, per standard deviation of the baseline's own distances
-    prior_weight: float = 0.35  # cost per mm2 of disagreement with the warped prior
-    smoothness_weight: float = 0.5  # cost per mm2 by which neighbours differ beyond what the prior's slices differ
-    leave_prior_margin: float = 0.05  # share of the prior's area that must be gained before the prior is left
-    presence_per_mm: float = 0.05  # of the nearest prior section's area, per mm outside the warped extent
+    smoothness_weight: float = 0.3  # cost per mm2 by which neighbours differ beyond what the prior's slices differ
+    leave_prior_margin: float = 0.02  # share of the prior's area that must be gained before the prior is left
+    presence_per_mm: float = 0.03  # of the nearest prior section's area, per mm outside the warped extent
+    minimum_error: float = 2.0  # mm; the prior's edge is never taken to be more certain than this
 
 
 @dataclass(frozen=True)
 class TrustParameters:
-    """Weights of the trust score: the logistic of ``bias`` plus the weighted reasons; calibrated on simulated visits."""
+    """Weights of the trust score: the logistic of ``bias`` plus the weighted doubts, each 0 at its best.
 
-    bias: float = 3.0
-    retrieval: float = -0.4  # per standard deviation of retrieval distance beyond the baseline's spread
-    disagreement: float = -3.0  # 1 - mean Dice of the leading candidates with the result
-    cycle: float = -3.0  # 1 - Dice after carrying the result back without the prior
+    Calibrated on simulated visits of synthetic patients, leaving one patient out (``Testing/benchmarks/tune_path.py``).
+    """
+
+    bias: float = 3.5
     alignment: float = -2.0  # 1 - alignment quality
-    contrast: float = -1.5  # max(0, 1 - CNR)
-    change: float = -1.0  # implausible volume change: |log(volume ratio)| beyond log 2
-    border: float = -1.0  # share of the result's slices touching the scan's border
+    contrast: float = -1.0  # max(0, 1 - CNR)
+    cycle: float = -2.0  # 1 - Dice with the known contour after carrying the result back without the prior
+    disagreement: float = -3.0  # 1 - mean Dice of the leading candidates with the result
+    retrieval: float = -0.3  # standard deviations of retrieval distance beyond the baseline's own mean
+    separation: float = -1.0  # 1 - mean log-likelihood ratio inside minus outside, in units of twice its clip
+    change: float = -1.0  # |log(volume ratio)| beyond log 2
+    border: float = -1.0  # share of the result's slices that touch the scan's border
+    departure: float = 0.0  # 1 - Dice with the warped prior; weight 0, since a true responder must not be punished
+    absent: float = -2.0  # 1 when the result is empty
     low: float = 0.5  # below this a result is flagged "check"
 
 

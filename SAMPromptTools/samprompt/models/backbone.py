@@ -18,6 +18,8 @@ class Embedding:
     with (for SAM the same tensor as ``tokens``); ``high_res`` are the decoder's skip features, finest last.
     ``image_shape`` (H, W) is the size of the images given to ``encode``; ``valid`` is the fraction of the token grid's
     height and width that holds image (below 1 where a non-square image was padded at the bottom or right).
+    ``stretched``: the model resized the image to the square without keeping its aspect, as SAM 2 does (then ``valid``
+    is (1, 1) and one token covers H / h by W / w pixels).
     """
 
     tokens: Tensor
@@ -25,6 +27,7 @@ class Embedding:
     high_res: tuple[Tensor, ...]
     image_shape: tuple[int, int]
     valid: tuple[float, float]
+    stretched: bool = False
 
     def __len__(self) -> int:
         return int(self.tokens.shape[0])
@@ -45,19 +48,21 @@ class Prompts:
 
     ``points`` (N, P, 2) holds x, y in pixels of the image given to ``encode`` (pixel centres are integers + 0.5 as in
     SAM's frame: x = 0 is the left edge of the image); ``labels`` (N, P) 1 positive, 0 negative; ``boxes`` (N, 4)
-    x0, y0, x1, y1 in the same pixels; ``masks`` (N, 1, m, m) logits at the backbone's ``mask_size``.
+    x0, y0, x1, y1 in the same pixels; ``masks`` (N, 1, m, m) logits at the backbone's ``mask_size``. With none of the
+    four, ``count`` says how many times the image is decoded without a prompt (empty sparse part, "no mask" dense part).
     """
 
     points: Tensor | None = None
     labels: Tensor | None = None
     boxes: Tensor | None = None
     masks: Tensor | None = None
+    count: int = 0
 
     def __len__(self) -> int:
         for part in (self.points, self.boxes, self.masks):
             if part is not None:
                 return int(part.shape[0])
-        return 0
+        return self.count
 
 
 @dataclass(frozen=True)
@@ -95,22 +100,26 @@ class Backbone(Protocol):
 def logits_to_image(logits: Tensor, embedding: Embedding, input_size: int) -> Tensor:
     """Mask logits (N, M, m, m) to image size (N, M, H, W) as SAM's ``postprocess_masks`` does.
 
-    Bilinear to the input square, padding cut off, bilinear to the image.
+    Bilinear to the input square, padding cut off, bilinear to the image. Where the image was stretched to the square
+    (SAM 2): bilinear to the image in one step, as SAM 2's does.
     """
     height, width = embedding.image_shape
+    if embedding.stretched:
+        return F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
     full = F.interpolate(logits, (input_size, input_size), mode="bilinear", align_corners=False)
     scale = input_size / max(height, width)
     rows, columns = int(height * scale + 0.5), int(width * scale + 0.5)
     return F.interpolate(full[..., :rows, :columns], (height, width), mode="bilinear", align_corners=False)
 
 
-def mask_to_prompt(mask: Tensor, mask_size: int, magnitude: float = 4.0) -> Tensor:
+def mask_to_prompt(mask: Tensor, mask_size: int, magnitude: float = 4.0, stretched: bool = False) -> Tensor:
     """Soft masks (N, 1, H, W) in [0, 1] as mask-prompt logits (N, 1, m, m) within +-``magnitude``.
 
-    The image is padded to a square at the bottom and right first, as the encoder does.
+    The image is padded to a square at the bottom and right first, as the encoder does; not so for an embedding that
+    is ``stretched``.
     """
     height, width = mask.shape[-2:]
     side = max(height, width)
-    padded = F.pad(mask, (0, side - width, 0, side - height))
+    padded = mask if stretched else F.pad(mask, (0, side - width, 0, side - height))
     small = F.interpolate(padded, (mask_size, mask_size), mode="bilinear", align_corners=False, antialias=True)
     return (small * 2.0 - 1.0) * magnitude

@@ -29,7 +29,11 @@ class TinyModel(nn.Module):
     def __init__(self, config: Mapping[str, Any] | None = None) -> None:
         super().__init__()
         self.config: dict[str, Any] = {
-            "widths": (24, 48, 96, 192), "blocks": (1, 2, 3, 3), "dim": 128, "matching_dim": 64, "input_size": 128,
+            "widths": (24, 48, 96, 192),
+            "blocks": (1, 2, 3, 3),
+            "dim": 128,
+            "matching_dim": 64,
+            "input_size": 128,
         }
         self.config.update(config or {})
         self.encoder = TinyEncoder(

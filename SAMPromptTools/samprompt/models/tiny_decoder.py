@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from segment_anything.modeling import PromptEncoder, TwoWayTransformer
 from segment_anything.modeling.mask_decoder import MLP
 from torch import Tensor, nn
@@ -12,7 +11,14 @@ _POINT_SIGMA = 6.0 / 128.0  # of the image's side; a point drawn smaller does no
 
 
 def draw_dense(
-    size: int, side: float, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None, masks: Tensor | None, n: int
+    size: int,
+    side: float,
+    points: Tensor | None,
+    labels: Tensor | None,
+    boxes: Tensor | None,
+    masks: Tensor | None,
+    n: int,
+    device: torch.device,
 ) -> Tensor:
     """Prompts as an image (N, 4, size, size): mask logits / 4, "a mask is given", filled boxes, signed points.
 
@@ -20,10 +26,6 @@ def draw_dense(
     size does not start to learn within hundreds of steps; with the same prompts drawn it starts within a hundred
     (methods page, section 8).
     """
-    reference = next(t for t in (points, boxes, masks) if t is not None) if n and (
-        points is not None or boxes is not None or masks is not None
-    ) else None
-    device = reference.device if reference is not None else torch.device("cpu")
     dense = torch.zeros(n, 4, size, size, device=device)
     centres = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) * (side / size)
     if masks is not None:
@@ -63,7 +65,9 @@ class TinyDecoder(nn.Module):
         self.sparse.mask_downscaling = nn.Identity()  # dense prompts have their own path below
         self.dense2 = nn.Sequential(nn.Conv2d(4, 16, 3, 1, 1), nn.GroupNorm(4, 16), nn.ReLU())
         self.dense4 = nn.Sequential(nn.Conv2d(16, 32, 3, 2, 1), nn.GroupNorm(8, 32), nn.ReLU())
-        self.dense8 = nn.Sequential(nn.Conv2d(32, dim, 3, 2, 1), nn.GroupNorm(8, dim), nn.ReLU(), nn.Conv2d(dim, dim, 1))
+        self.dense8 = nn.Sequential(
+            nn.Conv2d(32, dim, 3, 2, 1), nn.GroupNorm(8, dim), nn.ReLU(), nn.Conv2d(dim, dim, 1)
+        )
         self.transformer = TwoWayTransformer(depth=2, embedding_dim=dim, num_heads=8, mlp_dim=512)
         self.output_tokens = nn.Embedding(3, dim)  # presence, IoU, mask
         self.up4 = nn.ConvTranspose2d(dim, dim // 4, 2, 2)
@@ -94,8 +98,14 @@ class TinyDecoder(nn.Module):
         if sparse.shape[0] != n:
             sparse = sparse.expand(n, -1, -1)
         dense = draw_dense(
-            size, float(self.input_size), *(points if points is not None else (None, None)), boxes, masks, n
-        ).to(tokens.device)
+            size,
+            float(self.input_size),
+            *(points if points is not None else (None, None)),
+            boxes,
+            masks,
+            n,
+            tokens.device,
+        )
         dense2 = self.dense2(dense)
         dense4 = self.dense4(dense2)
         source = tokens + self.dense8(dense4)

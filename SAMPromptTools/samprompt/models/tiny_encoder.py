@@ -53,8 +53,9 @@ class TinyEncoder(nn.Module):
         for index, (width, count) in enumerate(zip(widths, blocks, strict=True)):
             stride = 1 if index == 0 else 2
             stages.append(
-                nn.Sequential(*[ResidualBlock(inputs if b == 0 else width, width, stride if b == 0 else 1)
-                                for b in range(count)])
+                nn.Sequential(
+                    *[ResidualBlock(inputs if b == 0 else width, width, stride if b == 0 else 1) for b in range(count)]
+                )
             )
             inputs = width
         self.stages = nn.ModuleList(stages)

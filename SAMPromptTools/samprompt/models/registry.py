@@ -1,0 +1,130 @@
+"""From a name or a path to a model: one line per architecture, and the catalogue of names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from samprompt import resources
+from samprompt.contract.catalogue import Catalogue, CatalogueEntry, read_catalogue
+from samprompt.contract.errors import ParameterError, WeightsMissingError
+from samprompt.contract.progress import Progress
+from samprompt.models import sam, sam2
+from samprompt.models.backbone import Backbone
+from samprompt.models.checkpoint import check_sums, file_sha256, safetensors_metadata
+from samprompt.models.device import choose_device
+from samprompt.models.download import download, models_folder
+from samprompt.models.tiny import ARCHITECTURE as TINY
+from samprompt.models.tiny import load_tiny
+
+Loader = Callable[[Path, torch.device, str, str, str], Backbone]
+
+
+def _load_tiny(path: Path, device: torch.device, architecture: str, name: str, fingerprint: str) -> Backbone:
+    backbone = load_tiny(path, device)
+    backbone.name, backbone.fingerprint = name, fingerprint
+    return backbone
+
+
+# Architecture -> (path, device, architecture, name, fingerprint) -> Backbone. A new kind of model is one line here.
+LOADERS: dict[str, Loader] = {
+    "tiny": _load_tiny,
+    **dict.fromkeys(sam.ARCHITECTURES, sam.load_sam),
+    **dict.fromkeys(sam2.ARCHITECTURES, sam2.load_sam2),
+}
+_IN_METADATA = {TINY: "tiny"}  # what safetensors files written by the training call an architecture
+
+
+def user_catalogue_path() -> Path:
+    """The file that ``samprompt models add`` writes."""
+    return models_folder() / "catalogue.toml"
+
+
+def catalogue() -> Catalogue:
+    """All models that have a name: SAMPromptTools' own and those the user added."""
+    return read_catalogue(user=user_catalogue_path())
+
+
+def weights_path(entry: CatalogueEntry) -> Path:
+    """Where the weights of ``entry`` are, or would be after downloading."""
+    if entry.builtin:
+        return resources.root() / "models" / entry.file
+    return Path(entry.file) if entry.user else models_folder() / entry.file
+
+
+def ensure_weights(entry: CatalogueEntry, progress: Progress | None = None) -> Path:
+    """Path of the weights of ``entry``; downloads them where they are missing.
+
+    Raises:
+        WeightsMissingError, WeightsError, OutputError, Cancelled: as ``download``.
+    """
+    path = weights_path(entry)
+    if path.is_file():
+        return path
+    if entry.builtin:
+        raise WeightsMissingError(f"The built-in model is not at {path}.", "Reinstall SAMPromptTools.")
+    if entry.user:
+        raise WeightsMissingError(
+            f'The weights of "{entry.name}" are no longer at {path}.',
+            f"Put them back, or: samprompt models remove {entry.name}.",
+        )
+    return download(entry, path, progress)
+
+
+def load_backbone(name_or_path: str, device: torch.device | str = "auto", progress: Progress | None = None) -> Backbone:
+    """Load a model ready for inference.
+
+    ``name_or_path`` is a name or alias of the catalogue ("tiny", "vit_b", "sam2.1_hiera_tiny", one added by the user;
+    downloaded when missing), "ARCHITECTURE:PATH" ("vit_b:/data/mine.pth"), or the path of a safetensors file that says
+    its architecture. ``device`` is a torch device or a name for ``choose_device``.
+
+    Raises:
+        ParameterError: no such name, or a path without its architecture.
+        WeightsError, WeightsMissingError: the file is wrong, or missing and cannot be fetched.
+        EnvironmentProblem: the device or a package is missing.
+        OutOfMemory: the model does not fit.
+    """
+    where = choose_device(device) if isinstance(device, str) else device
+    known = catalogue()
+    entry = known.get(name_or_path)
+    if entry is not None:
+        path = ensure_weights(entry, progress)
+        digest = check_sums(path, entry, progress)
+        return _loader(entry.architecture)(path, where, entry.architecture, entry.name, digest[:16])
+    architecture, path = _split(name_or_path, known)
+    if not path.is_file():
+        raise WeightsMissingError(f"There are no weights at {path}.", "Check the path.")
+    digest = file_sha256(path, progress)
+    return _loader(architecture)(path, where, architecture, f"{architecture}:{path.name}", digest[:16])
+
+
+def _split(text: str, known: Catalogue) -> tuple[str, Path]:
+    """Architecture and path of "ARCHITECTURE:PATH", or of a file that says its architecture."""
+    architecture, colon, rest = text.partition(":")
+    if colon and rest and (architecture in LOADERS or len(architecture) > 1):  # C:\file is a path of Windows
+        _loader(architecture)
+        return architecture, Path(rest).expanduser()
+    path = Path(text).expanduser()
+    if path.is_file():
+        noted = safetensors_metadata(path).get("architecture", "")
+        noted = _IN_METADATA.get(noted, noted)
+        if noted in LOADERS:
+            return noted, path
+        raise ParameterError(
+            f"{path} does not say which architecture it is.",
+            f"Write it before the path, for example vit_b:{path} (one of {', '.join(LOADERS)}).",
+        )
+    if path.parent != Path() or path.suffix in (".pth", ".pt", ".safetensors"):
+        raise WeightsMissingError(f"There are no weights at {path}.", "Check the path, or see: samprompt models list.")
+    known.find(text)  # raises, naming the nearest models
+    raise AssertionError("unreachable")
+
+
+def _loader(architecture: str) -> Loader:
+    if architecture not in LOADERS:
+        raise ParameterError(
+            f'"{architecture}" is not an architecture that can be loaded.', f"One of: {', '.join(LOADERS)}."
+        )
+    return LOADERS[architecture]

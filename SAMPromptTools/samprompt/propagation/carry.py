@@ -1,0 +1,295 @@
+"""One structure on one follow-up by the model: candidates per slice, the cheapest path along z, doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from samprompt.contract.progress import Progress
+from samprompt.contract.propagation import PropagationParameters
+from samprompt.models.backbone import Backbone
+from samprompt.prompting import p2sam
+from samprompt.prompting.reference import Reference
+from samprompt.propagation.candidates import CandidateMaker, SliceCandidates, prior_field
+from samprompt.propagation.encoding import Encoded
+from samprompt.propagation.knowledge import Knowledge, learn, on_region
+from samprompt.propagation.path import Section, cheapest_path, unary_costs
+from samprompt.propagation.trust import dice
+
+_CYCLE_SLICES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """``mask`` on the follow-up's own grid; ``doubt`` (slices of the scan,) in mm2; ``parts`` of the trust score;
+
+    ``kinds`` the chosen candidate per slice of the region and ``points`` the best P2SAM prompts per slice.
+    """
+
+    mask: NDArray[np.bool_]
+    doubt: NDArray[np.float64]
+    parts: dict[str, float]
+    kinds: tuple[str, ...]
+    points: tuple[NDArray[np.float32], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Everything about the slices of one structure that does not depend on the path's constants."""
+
+    slices: tuple[SliceCandidates, ...]
+    ratios: NDArray[np.float32]
+    priors: NDArray[np.bool_] | None
+    deviations: tuple[NDArray[np.float64], ...]
+    beyond: NDArray[np.float64]  # mm outside the warped extent, per slice
+    error_mm: float
+
+
+def propose(
+    knowledge: Knowledge,
+    encoded: Encoded,
+    prior: NDArray[np.bool_] | None,
+    error_mm: float,
+    backbone: Backbone,
+    parameters: PropagationParameters,
+    progress: Progress,
+    name: str,
+) -> Candidates:
+    """All candidates of all slices; ``prior`` is the warped prior on the follow-up's grid, None when not trusted."""
+    maker = CandidateMaker(backbone, knowledge.reference, parameters, error_mm)
+    region = encoded.region
+    priors = on_region(prior, encoded) if prior is not None else None
+    present = np.flatnonzero(priors.any(axis=(1, 2))) if priors is not None else np.zeros(0, int)
+    spacing = float(region.grid.spacing[2])
+    count = len(encoded)
+    beyond = np.zeros(count)
+    slices, deviations = [], []
+    ratios = np.zeros(encoded.grey.shape, np.float32)
+    for index in range(count):
+        progress.step(f"prompting {name}", index, count)
+        hint = None
+        if present.size and priors is not None and not priors[index].any():
+            nearest = int(present[np.argmin(np.abs(present - index))])
+            beyond[index] = abs(nearest - index) * spacing
+            hint = _shrunk(priors[nearest], beyond[index], region.pixel)
+        if knowledge.likelihood is not None:
+            ratios[index] = knowledge.likelihood.ratio(encoded, index, backbone)
+        if present.size and beyond[index] > parameters.region.extra_slices:
+            found = maker.nothing(encoded)
+        else:
+            found = maker.make(
+                encoded, index, None if priors is None else priors[index],
+                ratios[index] if knowledge.likelihood is not None else None, hint,
+            )  # fmt: skip
+        masks = np.stack([c.mask for c in found.candidates])
+        known = maker.distances(encoded, index, masks[1:]) if len(masks) > 1 else []
+        deviations.append(np.array([0.0, *[knowledge.deviation(d) if d < 1e9 else 0.0 for d in known]]))
+        slices.append(found)
+    return Candidates(tuple(slices), ratios, priors, tuple(deviations), beyond, maker.error_mm)
+
+
+def _shrunk(mask: NDArray[np.bool_], distance_mm: float, pixel: float) -> NDArray[np.bool_] | None:
+    """The section a round object would have ``distance_mm`` beyond ``mask``; None when it would have ended."""
+    inner = np.pad(ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1], 0) * pixel
+    smaller = inner > 0.5 * distance_mm
+    return smaller if smaller.any() else None
+
+
+def choose(
+    proposed: Candidates, encoded: Encoded, knowledge: Knowledge, parameters: PropagationParameters
+) -> tuple[list[int], NDArray[np.float64]]:
+    """The chosen candidate of every slice, and the evidence's doubt per slice in mm2 (how close the second best is)."""
+    p, area = parameters.path, encoded.region.pixel_area
+    sections = []
+    # Without a likelihood or a trusted prior nothing says "present": the decoder's opinion counts alone then.
+    for index, found in enumerate(proposed.slices):
+        masks = np.stack([c.mask for c in found.candidates])
+        clipped = np.clip(proposed.ratios[index], -p.log_ratio_clip, p.log_ratio_clip)
+        evidence = p.appearance_weight * clipped + p.decoder_weight * found.decoder
+        prior, certainty = None, np.ones(masks.shape[1:], np.float32)
+        if proposed.priors is not None:
+            prior = proposed.priors[index]
+            if prior.any():
+                distance = np.abs(prior_field(prior, encoded.region.pixel))
+                certainty = np.clip(distance / proposed.error_mm, 0.5, 1.0).astype(np.float32)
+            else:
+                certainty *= np.float32(np.clip(proposed.beyond[index] / proposed.error_mm, 0.5, 1.0))
+        unary = unary_costs(masks, evidence, prior, certainty, proposed.deviations[index], area, p)
+        if proposed.priors is not None and proposed.beyond[index] > 0:
+            nearest = _nearest_area(proposed.priors, index) * area
+            unary[1:] += p.presence_per_mm * proposed.beyond[index] * nearest
+        sections.append(Section(masks, unary))
+    allowed, one_run = [0.0] * (len(sections) - 1), True
+    if proposed.priors is not None:
+        flat = proposed.priors.reshape(len(sections), -1)
+        allowed = [float((flat[n] != flat[n + 1]).sum()) * area for n in range(len(sections) - 1)]
+        there = flat.any(axis=1).astype(int)
+        one_run = int((np.diff(np.concatenate([[0], there])) == 1).sum()) <= 1
+    chosen, _ = cheapest_path(sections, allowed, area, p, one_run)
+    doubt = np.zeros(len(sections))
+    for index, section in enumerate(sections):
+        mine = section.masks[chosen[index]]
+        leading = _leading(section, chosen[index])
+        if leading:
+            doubt[index] = area * float(np.mean([(section.masks[n] != mine).sum() for n in leading]))
+    return chosen, doubt
+
+
+def _leading(section: Section, chosen: int, count: int = 4) -> list[int]:
+    """The cheapest other candidates of a slice, at most ``count``, the empty one left out."""
+    order = [int(n) for n in np.argsort(section.unary, kind="stable") if n not in (chosen, 0)]
+    return order[:count]
+
+
+def _nearest_area(priors: NDArray[np.bool_], index: int) -> float:
+    present = np.flatnonzero(priors.any(axis=(1, 2)))
+    return float(priors[present[np.argmin(np.abs(present - index))]].sum()) if present.size else 0.0
+
+
+def carry(
+    knowledge: Knowledge,
+    encoded: Encoded,
+    prior: NDArray[np.bool_] | None,
+    error_mm: float,
+    backbone: Backbone,
+    parameters: PropagationParameters,
+    progress: Progress,
+    name: str,
+) -> Carried:
+    """Carry one structure; see the module's sentence. ``prior`` as in ``propose``."""
+    proposed = propose(knowledge, encoded, prior, error_mm, backbone, parameters, progress, name)
+    return settle(proposed, knowledge, encoded, prior, backbone, parameters)
+
+
+def settle(
+    proposed: Candidates,
+    knowledge: Knowledge,
+    encoded: Encoded,
+    prior: NDArray[np.bool_] | None,
+    backbone: Backbone,
+    parameters: PropagationParameters,
+) -> Carried:
+    """Choose along z, bring the result to the follow-up's grid and measure the doubts."""
+    chosen, doubt = choose(proposed, encoded, knowledge, parameters)
+    region = encoded.region
+    picked = [found.candidates[n] for found, n in zip(proposed.slices, chosen, strict=True)]
+    sections = np.stack([c.mask for c in picked])
+    scale = np.float32(2.0 * region.pixel)
+    field = np.stack([np.clip(_edge_field(c.field, region.pixel), -scale, scale) for c in picked])
+    mask = np.zeros(region.scan.shape, dtype=bool)
+    values, block = region.back(field)
+    mask[block] = values > 0
+    if prior is not None:
+        mask = _keep_pieces(mask, prior)
+    doubts = np.zeros(region.scan.shape[0])
+    doubts[region.first : region.first + len(doubt)] = doubt
+    parts = _parts(proposed, chosen, sections, knowledge, encoded, backbone, parameters)
+    return Carried(mask, doubts, parts, tuple(c.kind for c in picked), tuple(found.points for found in proposed.slices))
+
+
+def _edge_field(field: NDArray[np.float32], pixel: float) -> NDArray[np.float32]:
+    """Any candidate's field as millimetres from its edge, so that the zero level is found between pixels."""
+    mask = field > 0
+    if not mask.any() or mask.all():
+        return np.where(mask, 1.0, -1.0).astype(np.float32)
+    gradient = np.hypot(*np.gradient(field))
+    edge = np.abs(field) < 4.0 * np.maximum(gradient, 1e-6)
+    exact = field / np.maximum(gradient, 1e-6) * pixel
+    return np.where(edge, exact, prior_field(mask, pixel)).astype(np.float32)
+
+
+def _keep_pieces(mask: NDArray[np.bool_], prior: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Without crumbs: pieces under a twentieth of the largest that do not touch the prior are dropped."""
+    labels, count = ndimage.label(mask)
+    if count <= 1:
+        return mask
+    sizes = ndimage.sum_labels(mask, labels, np.arange(1, count + 1))
+    touching = np.zeros(count + 1, bool)
+    touching[np.unique(labels[prior & mask])] = True
+    keep = np.concatenate([[False], (sizes >= 0.05 * sizes.max()) | touching[1:]])
+    return np.asarray(keep[labels])
+
+
+def _parts(
+    proposed: Candidates,
+    chosen: Sequence[int],
+    sections: NDArray[np.bool_],
+    knowledge: Knowledge,
+    encoded: Encoded,
+    backbone: Backbone,
+    parameters: PropagationParameters,
+) -> dict[str, float]:
+    """The doubts of the trust score that need the model (see ``TrustParameters``)."""
+    areas = sections.sum(axis=(1, 2)).astype(float)
+    parts: dict[str, float] = {"absent": float(areas.sum() == 0)}
+    if areas.sum() == 0:
+        return parts
+    agreement, weights = [], []
+    for index in np.flatnonzero(areas):
+        others = [c.mask for n, c in enumerate(proposed.slices[index].candidates) if n not in (0, chosen[index])]
+        if others:
+            agreement.append(float(np.mean([dice(sections[index], other) for other in others])))
+            weights.append(areas[index])
+    if weights:
+        parts["disagreement"] = 1.0 - float(np.average(agreement, weights=weights))
+    deviation = np.array([proposed.deviations[n][c] for n, c in enumerate(chosen)])
+    parts["retrieval"] = max(0.0, float(np.average(deviation, weights=areas)))
+    clip = parameters.path.log_ratio_clip
+    clipped = np.clip(proposed.ratios, -clip, clip)
+    distance = np.stack(
+        [
+            ndimage.distance_transform_edt(~m) * encoded.region.pixel if m.any() else np.full(m.shape, 1e3)
+            for m in sections
+        ]
+    )
+    ring = (distance > 0) & (distance <= 10.0)
+    if ring.any():
+        parts["separation"] = 1.0 - float(clipped[sections].mean() - clipped[ring].mean()) / (2.0 * clip)
+    if proposed.priors is not None:
+        parts["departure"] = 1.0 - dice(sections, proposed.priors)
+    parts["cycle"] = _cycle(sections, knowledge, encoded, backbone, parameters)
+    return parts
+
+
+@torch.inference_mode()
+def _cycle(
+    sections: NDArray[np.bool_],
+    knowledge: Knowledge,
+    encoded: Encoded,
+    backbone: Backbone,
+    parameters: PropagationParameters,
+) -> float:
+    """How much worse the baseline is found from the result than from itself, without its contour as prior: 0 to 1.
+
+    With the contour as prior the answer would be the prior, and look perfect.
+    """
+    back = learn([(encoded, sections)], backbone, parameters, use_grey=True)
+    baseline, truth = knowledge.pieces[0]
+    planes = np.flatnonzero(truth.any(axis=(1, 2)))
+    areas = truth[planes].sum(axis=(1, 2))
+    planes = planes[areas >= 0.5 * np.median(areas)]
+    planes = np.unique(planes[np.linspace(0, len(planes) - 1, _CYCLE_SLICES).round().astype(int)])
+    own = _found(knowledge.reference, baseline, truth, planes, backbone, parameters)
+    other = _found(back.reference, baseline, truth, planes, backbone, parameters)
+    return float(np.clip((own - other) / max(own, 0.2), 0.0, 1.0))
+
+
+def _found(
+    reference: Reference,
+    encoded: Encoded,
+    truth: NDArray[np.bool_],
+    planes: NDArray[np.intp],
+    backbone: Backbone,
+    parameters: PropagationParameters,
+) -> float:
+    """Mean Dice of P2SAM without any prior on the given slices."""
+    scores = []
+    for index in planes:
+        answer = p2sam.segment(reference, encoded.embeddings[index], backbone, parameters.prompting)
+        scores.append(dice(answer.mask.cpu().numpy(), truth[index]))
+    return float(np.mean(scores))

@@ -1,0 +1,267 @@
+"""From one visit's contours to all later visits: the road of a whole propagation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samprompt.contract.errors import EnvironmentProblem, StructureError
+from samprompt.contract.progress import Progress
+from samprompt.contract.propagation import PropagationParameters
+from samprompt.models.backbone import Backbone
+from samprompt.propagation.align import Alignment, Stage, align_rigid, align_structures, warp_mask
+from samprompt.propagation.align.transform import copied_mask
+from samprompt.propagation.carry import Carried, carry
+from samprompt.propagation.encoding import Encoded, encode_region
+from samprompt.propagation.flat import carry_flat
+from samprompt.propagation.knowledge import (
+    Group,
+    Knowledge,
+    encode_structures,
+    learn,
+    make_groups,
+    on_region,
+    token_width,
+)
+from samprompt.propagation.outcome import judge, summarise
+from samprompt.propagation.region import make_region
+from samprompt.propagation.result import StructureOutcome, VisitResult
+from samprompt.propagation.routing import Route, route_of
+from samprompt.space.orientation import Orientation, slice_normal, towards
+from samprompt.space.visit import Visit
+
+_STAGES: dict[str, Stage] = {"copied": "copied", "rigid": "rigid", "deformable": "deformable"}
+
+
+@dataclass(frozen=True, eq=False)
+class _Framed:
+    """A visit with its axes in the common order, and the way back."""
+
+    visit: Visit
+    orientation: Orientation
+    original: Visit
+
+
+def _framed(visit: Visit, normal: int) -> _Framed:
+    orientation = towards(visit.volume.grid, normal)
+    structures = tuple(orientation.structure(s) for s in visit.structures)
+    return _Framed(Visit(visit.name, orientation.volume(visit.volume), structures), orientation, visit)
+
+
+def propagate_visits(
+    baseline: Visit,
+    followups: Sequence[Visit],
+    backbone: Backbone | None,
+    parameters: PropagationParameters | None = None,
+    progress: Progress | None = None,
+    references: Sequence[Visit] = (),
+    cache: dict[object, object] | None = None,
+) -> Iterator[VisitResult]:
+    """Carry the baseline's structures to every follow-up; one result per follow-up, as soon as it is there.
+
+    ``baseline.structures`` are the contours, on the baseline's grid; empty ones are refused. ``references`` are later
+    visits with corrected structures (same names): their tokens and grey levels join the baseline's. ``backbone`` may be
+    None for the methods that only move contours. ``cache`` (any dictionary that lives as long as the visits do) keeps
+    alignments, so that several methods can be compared without aligning again.
+
+    Raises:
+        StructureError: no structure, or an empty one.
+        EnvironmentProblem: the method needs a model and none was given.
+        Cancelled: through ``progress``.
+    """
+    parameters = parameters or PropagationParameters()
+    progress = progress or Progress()
+    if not baseline.structures:
+        raise StructureError("The baseline has no structures.", "Give a segmentation with at least one structure.")
+    for structure in baseline.structures:
+        if structure.is_empty:
+            raise StructureError(
+                f"Structure {structure.name!r} is empty on the baseline.", "Leave it out or contour it."
+            )
+    if backbone is None and parameters.method in ("p2sam3d", "p2sam", "persam"):
+        raise EnvironmentProblem(f"Method {parameters.method} needs a model.", "Name one with --model.")
+    patient = _Patient(baseline, backbone, parameters, progress, references, cache if cache is not None else {})
+    for followup in followups:
+        yield patient.carry_to(followup)
+
+
+class _Patient:
+    """What all follow-ups of one patient share: the baseline's groups, encoded regions and knowledge."""
+
+    def __init__(
+        self,
+        baseline: Visit,
+        backbone: Backbone | None,
+        parameters: PropagationParameters,
+        progress: Progress,
+        references: Sequence[Visit],
+        cache: dict[object, object],
+    ) -> None:
+        self.original, self.backbone, self.parameters = baseline, backbone, parameters
+        self.progress, self.references, self.cache = progress, references, cache
+        self.framed: dict[int, _Framed] = {}
+        self.groups: dict[int, list[Group]] = {}
+        self.knowledge: dict[tuple[int, int, float], Knowledge] = {}
+        self.encoded: dict[tuple[int, tuple[int, ...], float, str], Encoded] = {}
+
+    def carry_to(self, followup: Visit) -> VisitResult:
+        """All structures on one follow-up."""
+        seconds: dict[str, float] = {}
+        normal = slice_normal(followup.volume.grid)
+        if normal not in self.framed:
+            self.framed[normal] = _framed(self.original, normal)
+        base, target = self.framed[normal].visit, _framed(followup, normal)
+        began = time.perf_counter()
+        alignments = self._align(base, target.visit)
+        seconds["alignment"] = time.perf_counter() - began
+        routes: dict[int, Route] = {}
+        masks: dict[int, NDArray[np.bool_]] = {}
+        carried: dict[int, Carried] = {}
+        began = time.perf_counter()
+        grid = target.visit.volume.grid
+        stage = _STAGES.get(self.parameters.method, "deformable")
+        priors = {}
+        for n, structure in enumerate(base.structures):
+            self.progress.step(f"warping {structure.name}", n, len(base.structures))
+            if stage == "copied":
+                priors[n] = copied_mask(structure, grid)
+            else:
+                priors[n] = warp_mask(structure, alignments[n], grid, stage)
+        seconds["warping"] = time.perf_counter() - began
+        if self.parameters.method in ("p2sam", "persam") and self.backbone is not None:
+            began = time.perf_counter()
+            for n, structure in enumerate(base.structures):
+                masks[n] = carry_flat(
+                    base, structure, target.visit, alignments[n], self.backbone, self.parameters, self.progress
+                )
+                routes[n] = Route("model")
+            seconds["prompting"] = time.perf_counter() - began
+        elif self.parameters.method == "p2sam3d" and self.backbone is not None:
+            for group in self._groups(normal, base):
+                self._carry_group(normal, group, base, target.visit, alignments, priors, routes, carried, seconds)
+        began = time.perf_counter()
+        outcomes: list[StructureOutcome] = []
+        for n, structure in enumerate(base.structures):
+            self.progress.step(f"judging {structure.name}", n, len(base.structures))
+            found = carried.get(n)
+            mask = found.mask if found is not None else masks.get(n, priors[n])
+            route = routes.get(n, Route(self.parameters.method))
+            trust = judge(base, target.visit, structure, mask, priors[n], alignments[n], route, found, self.parameters)
+            outcomes.append(
+                summarise(
+                    self.original.structures[n],
+                    structure,
+                    mask,
+                    priors[n],
+                    alignments[n],
+                    route,
+                    trust,
+                    base,
+                    target.visit,
+                    target.orientation,
+                    followup,
+                )  # fmt: skip
+            )
+        seconds["trust"] = time.perf_counter() - began
+        quality = float(min(a.quality for a in alignments))
+        reasons = dict.fromkeys(reason for a in alignments for reason in a.reasons)
+        visit = replace(followup, structures=tuple(o.structure for o in outcomes))
+        return VisitResult(visit, tuple(outcomes), seconds, quality, tuple(reasons))
+
+    def _align(self, base: Visit, target: Visit) -> list[Alignment]:
+        """Alignment of every structure; kept in the cache by the volumes' identity."""
+        names = tuple(s.name for s in base.structures)
+        key = ("alignment", self.original.name, id(self.original.volume), target.name, names, self.parameters.align)
+        if key not in self.cache:
+            rigid = align_rigid(base.volume, target.volume, self.parameters.align, self.progress)
+            self.cache[key] = align_structures(
+                base.volume, target.volume, list(base.structures), rigid, self.parameters.align, self.progress
+            )
+        found = self.cache[key]
+        assert isinstance(found, list)
+        return found
+
+    def _groups(self, normal: int, base: Visit) -> list[Group]:
+        if normal not in self.groups:
+            assert self.backbone is not None
+            self.groups[normal] = make_groups(base, base.structures, self.backbone, self.parameters)
+        return self.groups[normal]
+
+    def _carry_group(
+        self,
+        normal: int,
+        group: Group,
+        base: Visit,
+        target: Visit,
+        alignments: list[Alignment],
+        priors: dict[int, NDArray[np.bool_]],
+        routes: dict[int, Route],
+        carried: dict[int, Carried],
+        seconds: dict[str, float],
+    ) -> None:
+        """All structures of one group on one follow-up: one encoding, then each structure's own path."""
+        backbone, parameters = self.backbone, self.parameters
+        assert backbone is not None
+        grid = target.volume.grid
+        for n in group.members:
+            routes[n] = route_of(base.structures[n], token_width(group, backbone))
+        wanted = [n for n in group.members if routes[n].kind == "model"]
+        lost = [n for n in wanted if not alignments[n].trusted or not priors[n].any()]
+        for trusted in (True, False):
+            members = [n for n in wanted if (n not in lost) == trusted]
+            if not members:
+                continue
+            side, first, last, centre = group.side, 0, grid.shape[0] - 1, grid.to_ras((np.array(grid.shape) - 1) / 2)
+            if trusted:
+                found = np.concatenate([np.argwhere(priors[n]) for n in members])
+                low, high = found.min(axis=0), found.max(axis=0)
+                extra = int(np.ceil(parameters.region.extra_slices / grid.spacing[2])) + 1
+                first, last, centre = int(low[0]) - extra, int(high[0]) + extra, grid.to_ras((low + high) / 2)
+            else:
+                side = float(max(n * s for n, s in zip(grid.shape[1:], grid.spacing_kji[1:], strict=True)))
+                side = max(side, group.side)
+            here = replace(group, members=tuple(members), side=side)
+            began = time.perf_counter()
+            region = make_region(grid, centre, side, here.pixels, first, last)
+            encoded = encode_region(
+                target.volume, region, group.window, backbone, parameters.encode_batch, self.progress,
+                f"encoding {target.name}",
+            )  # fmt: skip
+            seconds["encoding"] = seconds.get("encoding", 0.0) + time.perf_counter() - began
+            for n in members:
+                began = time.perf_counter()
+                knowledge = self._know(normal, here, group, n, base)
+                seconds["baseline"] = seconds.get("baseline", 0.0) + time.perf_counter() - began
+                began = time.perf_counter()
+                carried[n] = carry(
+                    knowledge, encoded, priors[n] if trusted else None, alignments[n].error_mm, backbone, parameters,
+                    self.progress, base.structures[n].name,
+                )  # fmt: skip
+                seconds["prompting"] = seconds.get("prompting", 0.0) + time.perf_counter() - began
+
+    def _know(self, normal: int, here: Group, group: Group, n: int, base: Visit) -> Knowledge:
+        """Knowledge of structure ``n`` at the scale of ``here``; encoded once per patient."""
+        key = (normal, n, here.side)
+        if key in self.knowledge:
+            return self.knowledge[key]
+        assert self.backbone is not None
+        pieces = []
+        for visit in (base, *[_framed(r, normal).visit for r in self.references]):
+            names = {base.structures[m].name for m in group.members}
+            shown = [s for s in visit.structures if s.name in names and not s.is_empty]
+            mine = [s for s in shown if s.name == base.structures[n].name]
+            if not mine:
+                continue
+            place = (normal, group.members, here.side, visit.name)
+            if place not in self.encoded:
+                self.encoded[place] = encode_structures(
+                    visit, shown, here, self.backbone, self.parameters, self.progress
+                )
+            pieces.append((self.encoded[place], on_region(mine[0].mask, self.encoded[place])))
+        use_grey = base.volume.modality == "CT"
+        self.knowledge[key] = learn(pieces, self.backbone, self.parameters, use_grey)
+        return self.knowledge[key]
