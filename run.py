@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Sets the project up outside the checkout and runs it; standard library only, Linux, macOS and Windows.
 
-    python3 run.py demo [--out FOLDER]     a synthetic patient with three visits, contours carried, a report
+    python3 run.py demo [--out FOLDER ...] a synthetic patient with three visits, contours carried, a report
     python3 run.py test [PYTEST ARGUMENTS] every check that continuous integration makes
     python3 run.py setup                   the environment alone
     python3 run.py samprompt ARGUMENTS     the command line itself
@@ -153,7 +153,7 @@ def setup_steps(root: Path, environment: Path) -> list[tuple[str, list[str], dic
     return [
         ("a virtual environment", [sys.executable, "-m", "venv", "--clear", str(environment)], {}, False),
         ("build tools", [*pip, "setuptools", "wheel"], {}, False),
-        ("PyTorch (the large one, about 2 to 4 minutes)", [*pip, *torch], {}, False),
+        ("PyTorch (the large one, 1 to 4 minutes)", [*pip, *torch], {}, False),
         ("imaging, learning and test packages (about 1 minute)", [*pip, *wanted], {}, False),
         # A source package whose build imports torch: without isolation it finds ours, and no CUDA compiler is wanted.
         ("SAM 2 (optional)", [*pip, "--no-build-isolation", *groups["sam2"]], {"SAM2_BUILD_CUDA": "0"}, True),
@@ -206,7 +206,7 @@ def make(root: Path, environment: Path, execute) -> None:
     free = shutil.disk_usage(environment.parent).free / 1e9
     if environment.exists():
         say("An earlier set-up was interrupted; it is made anew.")
-    say(f"Set-up, once: about 4 minutes and {size:.1f} GB ({free:.0f} GB free), into {environment}")
+    say(f"Set-up, once: 2 to 6 minutes and {size:.1f} GB ({free:.0f} GB free), into {environment}")
     if free < size:
         say("  Warning: that is little space; SAMPROMPT_VENV_HOME names another folder.")
     log.write_bytes(b"")
@@ -312,10 +312,16 @@ def test(environment: Path, arguments: list[str]) -> int:
     return 0 if all(passed for _, passed, _ in results) else 1
 
 
-def demo(environment: Path, out: Path) -> int:
-    """Run the demo and end with the path of its report."""
-    say(f"Demo: a synthetic patient with three visits; about a minute on two processor cores. Results go to {out}")
-    status = samprompt(environment, ["demo", "--out", str(out)])
+def demo(environment: Path, arguments: list[str]) -> int:
+    """Run the demo and end with the path of its report; a folder other than the default is not overwritten unasked."""
+    parser = argparse.ArgumentParser(prog="run.py demo", epilog="All else is handed to `samprompt demo`.")
+    parser.add_argument("--out", type=Path, help="folder of the report (demo-report, replaced by each call)")
+    chosen, rest = parser.parse_known_args(arguments)
+    out = (chosen.out or Path("demo-report")).resolve()
+    if chosen.out is None and "--overwrite" not in rest:
+        rest.append("--overwrite")
+    say(f"Demo: a synthetic patient with three visits; a minute or two on two processor cores. Results go to {out}")
+    status = samprompt(environment, ["demo", "--out", str(out), *rest])
     if status == 0:
         say(f"Open this in a browser: {out / 'report.html'}")
     return status
@@ -323,7 +329,7 @@ def demo(environment: Path, out: Path) -> int:
 
 def samprompt(environment: Path, arguments: list[str]) -> int:
     """Run the command line of the project."""
-    command = [str(program(environment, "python")), "-m", "samprompt.cli.main", *arguments]
+    command = [str(program(environment, "python")), "-m", "samprompt.cli", *arguments]
     return run_inside(command, project_variables(ROOT))
 
 
@@ -335,9 +341,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("command", choices=["demo", "test", "setup", "samprompt", "python"], metavar="COMMAND")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="handed to the command")
     chosen = parser.parse_args(arguments)
-    out = argparse.ArgumentParser(prog="run.py demo")
-    out.add_argument("--out", type=Path, default=Path("demo-report"), help="folder of the report (demo-report)")
-    folder = out.parse_args(chosen.arguments).out.resolve() if chosen.command == "demo" else None
     home = environment_home(dict(os.environ), sys.platform, Path.home())
     try:
         environment = prepare(ROOT, home)
@@ -346,8 +349,8 @@ def main(arguments: list[str]) -> int:
         return ENVIRONMENT
     if chosen.command == "test":
         return test(environment, chosen.arguments)
-    if folder is not None:
-        return demo(environment, folder)
+    if chosen.command == "demo":
+        return demo(environment, chosen.arguments)
     if chosen.command == "samprompt":
         return samprompt(environment, chosen.arguments)
     if chosen.command == "python":

@@ -18,8 +18,6 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-from scipy import ndimage
-
 from samprompt.contract.propagation import AlignParameters
 from samprompt.propagation.align import align_rigid, align_structure, warp_mask
 from samprompt.propagation.align.matching import rotation
@@ -28,6 +26,7 @@ from samprompt.propagation.align.transform import signed_distance
 from samprompt.space.grid import Grid
 from samprompt.space.structure import Structure
 from samprompt.space.volume import Volume
+from scipy import ndimage
 
 # TotalSegmentator's labels of organs of several sizes in ct_organs.
 ORGANS = {"spleen": 1, "kidney_right": 2, "liver": 5, "stomach": 6, "aorta": 52, "vertebra_L1": 31, "pancreas": 7}
@@ -149,7 +148,9 @@ def measure(name: str, volume: Volume, structure: Structure, seed: int, paramete
 
 def show(rows: list[dict]) -> None:
     """Print the table and its means."""
-    print(f"{'case':14s} seed |    TRE copied rigid local deform |   Dice copied rigid local deform | qual  est   fold  s")
+    print(
+        f"{'case':14s} seed |    TRE copied rigid local deform |   Dice copied rigid local deform | qual  est   fold  s"
+    )
     for r in rows:
         tre = " ".join(f"{r[f'tre_{s}']:6.2f}" for s in ("copied", "rigid", "local", "deformable"))
         dsc = " ".join(f"{r[f'dice_{s}']:6.3f}" for s in ("copied", "rigid", "local", "deformable"))

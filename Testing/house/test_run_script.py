@@ -239,6 +239,32 @@ def test_the_checks_are_the_five_that_are_promised(run: ModuleType, tmp_path: Pa
     assert checks[-1][1][-2:] == ["-k", "grid"]
 
 
+@pytest.mark.parametrize(
+    ("given", "handed_on"),
+    [
+        ([], ["demo", "--out", "demo-report", "--overwrite"]),
+        (["--overwrite"], ["demo", "--out", "demo-report", "--overwrite"]),
+        (["--out", "mine"], ["demo", "--out", "mine"]),
+        (["--seed", "2", "--out", "mine"], ["demo", "--out", "mine", "--seed", "2"]),
+    ],
+)
+def test_the_demo_replaces_its_own_folder_and_no_other(
+    run: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: list[str],
+    handed_on: list[str],
+) -> None:
+    calls: list[list[str]] = []
+    monkeypatch.setattr(run, "samprompt", lambda environment, arguments: calls.append(arguments) or 0)
+    monkeypatch.chdir(tmp_path)
+    assert run.demo(tmp_path, given) == 0
+    handed_on[2] = str(tmp_path / handed_on[2])
+    assert calls == [handed_on]
+    assert capsys.readouterr().out.splitlines()[-1].endswith(str(Path(handed_on[2]) / "report.html"))
+
+
 def test_a_child_finds_the_project_without_its_being_installed(run: ModuleType, tmp_path: Path) -> None:
     code = "import samprompt.contract, samprompt_training; print(samprompt.contract.__file__)"
     done = subprocess.run(

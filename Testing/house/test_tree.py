@@ -7,12 +7,15 @@ import importlib.metadata
 import re
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from samprompt.contract import version
+from samprompt.contract.version import VERSION
 
 # Packages that come with another one which is a dependency.
 COMES_WITH = {
@@ -30,6 +33,12 @@ COMES_WITH = {
 def project(repository: Path) -> dict[str, Any]:
     loaded: dict[str, Any] = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return loaded
+
+
+@pytest.fixture(scope="module")
+def owners() -> Mapping[str, list[str]]:
+    """Which distributions a top-level module comes from, in this environment."""
+    return importlib.metadata.packages_distributions()
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +84,11 @@ def imported_modules(folder: Path) -> dict[str, str]:
     ],
 )
 def test_every_imported_package_is_a_dependency(
-    repository: Path, project: dict[str, Any], folder: str, groups: list[str]
+    repository: Path, project: dict[str, Any], owners: Mapping[str, list[str]], folder: str, groups: list[str]
 ) -> None:
     declared = distributions(project["dependencies"])
     for group in groups:
         declared |= distributions(project["optional-dependencies"][group])
-    owners = importlib.metadata.packages_distributions()
     local = {path.stem for path in (repository / "Testing").rglob("*.py")} | {"samprompt", "samprompt_training"}
     unknown = {}
     for module, file in imported_modules(repository / folder).items():
@@ -101,9 +109,15 @@ def test_every_dependency_is_pinned_to_a_version_it_allows(project: dict[str, An
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), line
 
 
-def test_the_newest_entry_of_the_changelog_is_the_version(repository: Path, project: dict[str, Any]) -> None:
+def test_the_newest_entry_of_the_changelog_is_the_version(repository: Path) -> None:
     changelog = (repository / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert re.findall(r"^## \[(.+?)\]", changelog, re.M)[0] == project["version"]
+    assert re.findall(r"^## \[(.+?)\]", changelog, re.M)[0] == VERSION
+
+
+def test_the_packages_version_is_read_from_the_source(repository: Path) -> None:
+    settings = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["project"]["dynamic"] == ["version"]
+    assert settings["tool"]["setuptools"]["dynamic"]["version"] == {"attr": f"{version.__name__}.VERSION"}
 
 
 def test_the_readme_begins_with_the_two_commands(repository: Path) -> None:

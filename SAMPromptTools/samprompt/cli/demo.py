@@ -79,7 +79,7 @@ def write_patient(visits: Sequence[Visit], folder: Path) -> tuple[list[Path], li
     images, segmentations = [], []
     for visit in visits:
         image, segmentation = folder / f"{visit.name}.nii.gz", folder / f"{visit.name}.seg.nrrd"
-        write_volume(image, visit.volume)
+        write_volume(visit.volume, image)
         write_structures(segmentation, visit.structures, visit.volume.grid, reference_name=image.name)
         images.append(image)
         segmentations.append(segmentation)
@@ -96,6 +96,6 @@ def compare_with_truth(folder: Path, summary: Summary, truth: Sequence[Visit]) -
         known = {s.name: s for s in visit.structures}
         for found in read_structures(folder / record.segmentation, visit.volume):
             if found.name in known:
-                measured = compare(found.mask, known[found.name].mask, visit.volume.grid)
+                measured = compare(known[found.name], found)
                 cells[(record.name, found.name)] = (f"{measured.dice:.3f}", f"{measured.surface_dice[3.0]:.3f}")
     return cells

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from samprompt.contract.errors import EnvironmentProblem, SamPromptError
+from samprompt.contract.version import VERSION
 
 # Distribution -> (needed, how to get it)
 _PACKAGES: dict[str, tuple[bool, str]] = {
@@ -61,7 +62,7 @@ def examine(device: str = "auto") -> Findings:
     """Look at packages, device and models; never raises for what it finds."""
     findings = Findings()
     findings.rows += [
-        ("samprompt", _version("samprompttools") or "not installed as a package"),
+        ("samprompt", VERSION),
         ("Python", f"{platform.python_version()} on {platform.platform()}"),
     ]
     for package, (needed, remedy) in _PACKAGES.items():

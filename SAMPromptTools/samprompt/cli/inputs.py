@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from samprompt.contract.errors import MissingFileError, OutputError, ParameterError, StructureError
@@ -12,6 +12,7 @@ from samprompt.contract.messages import PropagateRequest
 from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import METHODS
 from samprompt.io.images import read_volume
+from samprompt.io.notes import collected_notes
 from samprompt.io.structures import read_structures
 from samprompt.io.summary import InputFile, sha256_of
 from samprompt.space.structure import Structure
@@ -27,7 +28,7 @@ class Inputs:
     references: list[Visit]
     files: list[InputFile]
     notes: list[str]
-    seconds: float
+    seconds: float = 0.0
 
 
 def check_request(request: PropagateRequest) -> None:
@@ -66,9 +67,20 @@ def check_output(request: PropagateRequest, out: Path, targets: Sequence[Path]) 
 
 
 def read_inputs(request: PropagateRequest, names: Sequence[str], progress: Progress) -> Inputs:
-    """Read every input, the smallest mistakes first."""
+    """Read every input; what the readers noticed is kept for the report.
+
+    Raises:
+        InputError: something cannot be used.
+        Cancelled: through ``progress``.
+    """
     began = time.perf_counter()
-    notes: list[str] = []
+    with collected_notes() as notes:
+        inputs = _read_all(request, names, notes, progress)
+    inputs.seconds = time.perf_counter() - began
+    return inputs
+
+
+def _read_all(request: PropagateRequest, names: Sequence[str], notes: list[str], progress: Progress) -> Inputs:
     progress.step(f"reading {request.baseline}")
     volume = read_volume(Path(request.baseline))
     progress.step(f"reading {request.structures}")
@@ -105,7 +117,7 @@ def read_inputs(request: PropagateRequest, names: Sequence[str], progress: Progr
     baseline = Visit(names[0], volume, structures)
     if any(v.volume.modality != "CT" for v in (baseline, *followups)):
         notes.append("At least one image is not a CT: not validated for that.")
-    return Inputs(baseline, followups, references, files, notes, time.perf_counter() - began)
+    return Inputs(baseline, followups, references, files, notes)
 
 
 def _select(structures: Sequence[Structure], request: PropagateRequest, notes: list[str]) -> tuple[Structure, ...]:
@@ -135,7 +147,22 @@ def _select(structures: Sequence[Structure], request: PropagateRequest, notes: l
     for structure in filled:
         if int(structure.mask.sum()) == 1:
             notes.append(f"The structure {structure.name} is a single voxel: too small to be recognised.")
-    return filled
+    return _named_apart(filled, notes)
+
+
+def _named_apart(structures: Sequence[Structure], notes: list[str]) -> tuple[Structure, ...]:
+    """The structures with a number behind every name that came before: results are told apart by name."""
+    taken: set[str] = set()
+    renamed = []
+    for structure in structures:
+        name, number = structure.name, 2
+        while name in taken:
+            name, number = f"{structure.name} ({number})", number + 1
+        if name != structure.name:
+            notes.append(f"There are several structures named {structure.name}; one is called {name} here.")
+        taken.add(name)
+        renamed.append(replace(structure, name=name))
+    return tuple(renamed)
 
 
 def _listed(names: Sequence[str]) -> str:

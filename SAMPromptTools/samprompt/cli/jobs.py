@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +20,7 @@ from samprompt.contract.errors import Cancelled, OutputError
 from samprompt.contract.messages import JobEvent, PropagateRequest
 from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import PropagationParameters
+from samprompt.contract.version import VERSION
 from samprompt.io.report import PicturePair, write_report
 from samprompt.io.structures import write_structures
 from samprompt.io.summary import InputFile, Provenance, Summary, VisitRecord, write_summary
@@ -52,10 +52,11 @@ class PropagateVisits(Protocol):
 
 @dataclass
 class _Results:
-    """The files of one run: every visit is written when it is ready, the summary and the report after each."""
+    """What one run writes (every visit when it is ready, summary and report after each) and the model it uses."""
 
     out: Path
     summary: Summary
+    backbone: Backbone | None
     pictures: dict[tuple[str, str], list[PicturePair]] = field(default_factory=dict)
 
     def add(self, record: VisitRecord, pictures: dict[tuple[str, str], list[PicturePair]]) -> None:
@@ -89,38 +90,18 @@ def propagate_job(
     names = visit_names([Path(p) for p in (request.baseline, *request.followups)])
     targets = [out / f"{name}.seg.nrrd" for name in names[1:]]
     check_output(request, out, targets)
-    inputs = read_inputs(request, names, progress)
-    loading = time.perf_counter()
-    backbone = None
-    if request.parameters.method not in METHODS_WITHOUT_MODEL:
-        progress.step(f"loading the model {request.model}")
-        backbone = load_backbone(request.model, request.device, progress)
     made = not out.exists()
+    results: _Results | None = None
     try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {out} cannot be made: {error.strerror}.", "Give a folder you may write to."
-        ) from error
-    results = _Results(
-        out,
-        Summary(
-            baseline_record(inputs.baseline, request.baseline),
-            (),
-            _provenance(request, backbone, inputs.files),
-            len(inputs.followups),
-            {"reading": inputs.seconds, "model": time.perf_counter() - loading},
-            tuple(inputs.notes),
-        ),
-    )
-    try:
-        _run(request, inputs, backbone, results, targets, progress, on_event, propagate)
+        inputs = read_inputs(request, names, progress)
+        results = _begin(request, out, inputs, progress)
+        _run(request, inputs, results, targets, progress, on_event, propagate)
     except (KeyboardInterrupt, Cancelled):
-        done, count = len(results.summary.visits), len(inputs.followups)
+        done, count = len(results.summary.visits) if results else 0, len(request.followups)
         kept = f"Finished visits are in {out}; nothing half written is left." if done else "Nothing was written."
         raise Cancelled(f"Cancelled: {done} of {count} visits finished.", kept) from None
     finally:
-        if made and not results.summary.visits and not any(out.iterdir()):
+        if made and out.is_dir() and not any(out.iterdir()):
             out.rmdir()
     results.summary = replace(
         results.summary, seconds={**results.summary.seconds, "total": time.perf_counter() - began}
@@ -129,10 +110,33 @@ def propagate_job(
     return results.summary
 
 
+def _begin(request: PropagateRequest, out: Path, inputs: Inputs, progress: Progress) -> _Results:
+    """The model loaded, the folder made, and a summary without visits."""
+    loading = time.perf_counter()
+    backbone = None
+    if request.parameters.method not in METHODS_WITHOUT_MODEL:
+        progress.step(f"loading the model {request.model}")
+        backbone = load_backbone(request.model, request.device, progress)
+    summary = Summary(
+        baseline_record(inputs.baseline, request.baseline),
+        (),
+        _provenance(request, backbone, inputs.files),
+        len(inputs.followups),
+        {"reading": inputs.seconds, "model": time.perf_counter() - loading},
+        tuple(inputs.notes),
+    )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder {out} cannot be made: {error.strerror}.", "Give a folder you may write to."
+        ) from error
+    return _Results(out, summary, backbone)
+
+
 def _run(
     request: PropagateRequest,
     inputs: Inputs,
-    backbone: Backbone | None,
     results: _Results,
     targets: Sequence[Path],
     progress: Progress,
@@ -143,7 +147,12 @@ def _run(
     tell = on_event or (lambda _event: None)
     count = len(inputs.followups)
     visits = propagate(
-        inputs.baseline, inputs.followups, backbone, request.parameters, progress, references=inputs.references
+        inputs.baseline,
+        inputs.followups,
+        results.backbone,
+        request.parameters,
+        progress,
+        references=inputs.references,
     )
     for n, (followup, image, target) in enumerate(zip(inputs.followups, request.followups, targets, strict=True), 1):
         tell(JobEvent("visit-started", followup.name, n, count))
@@ -176,7 +185,7 @@ def _tagged(structure: Structure, provenance: Provenance) -> Structure:
 
 def _provenance(request: PropagateRequest, backbone: Backbone | None, files: Sequence[InputFile]) -> Provenance:
     return Provenance(
-        version(),
+        VERSION,
         request.parameters.method,
         backbone.name if backbone is not None else "",
         backbone.fingerprint if backbone is not None else "",
@@ -187,11 +196,3 @@ def _provenance(request: PropagateRequest, backbone: Backbone | None, files: Seq
         asdict(request.parameters),
         tuple(files),
     )
-
-
-def version() -> str:
-    """The version of this package; inside Slicer it is found without being installed as a package."""
-    try:
-        return metadata.version("samprompttools")
-    except metadata.PackageNotFoundError:
-        return "unversioned copy"

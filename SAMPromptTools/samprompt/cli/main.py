@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import sys
@@ -18,7 +19,11 @@ import typer
 
 from samprompt.cli.demo import demo
 from samprompt.cli.doctor import doctor
-from samprompt.cli.evaluate import evaluate
+
+try:
+    from samprompt.cli.evaluate import evaluate
+except ModuleNotFoundError:
+    evaluate = lambda: None
 from samprompt.cli.models import models_app
 from samprompt.cli.propagate import propagate
 from samprompt.contract.errors import Cancelled, OutOfMemory, OutputError, SamPromptError
@@ -50,6 +55,8 @@ def _options(
         os.environ[_DEBUG] = "1"
     if not os.environ.get(_DEBUG):
         warnings.filterwarnings("ignore")
+        # Remarks of the readers are shown in the table and the report, not between the lines of a progress bar.
+        logging.getLogger("samprompt").addHandler(logging.NullHandler())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
         # typer gives back the code of an Exit; 130 is how it says Ctrl-C
-        return _report(Cancelled("Cancelled.")) if result == 130 else result if isinstance(result, int) else 0
+        return _report(_interrupted()) if result == 130 else result if isinstance(result, int) else 0
     except BrokenPipeError:
         _silence_stdout()
         return 1
@@ -81,7 +88,7 @@ def as_samprompt_error(error: BaseException) -> SamPromptError:
     if isinstance(error, SamPromptError):
         return error
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
-        return Cancelled("Cancelled.")
+        return _interrupted()
     if _is_out_of_memory(error):
         return OutOfMemory(
             "Memory ran out.",
@@ -96,6 +103,10 @@ def as_samprompt_error(error: BaseException) -> SamPromptError:
     if hasattr(error, "format_message"):  # the argument parser's own; its class is not the same in every version
         return _UsageError(str(error.format_message()))
     return _Unexpected(error)
+
+
+def _interrupted() -> Cancelled:
+    return Cancelled("Cancelled.", "Run the command again to start over.")
 
 
 class _UsageError(SamPromptError):

@@ -7,6 +7,7 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
@@ -26,9 +27,10 @@ def list_models(
     """Show every model with its size, licence and where it is."""
     from samprompt.models.registry import catalogue, weights_path
 
-    table = Table(title="Models", title_justify="left")
-    for heading in ("Name", "Here", "Size", "Licence"):
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("Name", "Here", "Size"):
         table.add_column(heading, no_wrap=True, justify="right" if heading == "Size" else "left")
+    table.add_column("Licence", max_width=12)
     for heading in ("Where", *(("Trained on",) if details else ())):
         table.add_column(heading, overflow="fold")
     for entry in catalogue():

@@ -160,7 +160,7 @@ def _same_height(
 
 def _center(mask: NDArray[np.bool_]) -> tuple[float, float]:
     """Middle (down, right) of the box round all sections; of the slice when there are none."""
-    flat = mask.any(axis=0)
+    flat = np.asarray(mask.any(axis=0))
     if not flat.any():
         return (mask.shape[1] - 1) / 2, (mask.shape[2] - 1) / 2
     down, right = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))

@@ -25,7 +25,7 @@ class AlignParameters:
     search_reach: float = 18.0  # mm searched round the local rigid position by the discrete deformable step
     maximum_voxels: int = 300_000  # of the deformable region; a larger one is aligned on a coarser grid
     iterations: int = 10  # Gauss-Newton steps of the deformable refinement on each of its two grids
-    smoothness: float = 0.3  # weight of the displacement's squared gradient against squared feature difference
+    smoothness: float = 0.05  # weight of the displacement's squared gradient against squared feature difference
     interior_weight: float = 0.3  # weight of the similarity inside the structure: it may have changed
     # Local normalised cross-correlation (0..1) of the aligned images round the structure, under which the alignment
     # is not trusted and the whole image is searched.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 from numpy.typing import NDArray
 
 from samprompt.contract.errors import NotAnImageError, UnreadableFileError
 from samprompt.io._raw import RawImage
 
+sitk: Any = SimpleITK  # its annotations cover a part of it only
 # ITK's warnings (an odd header field) go to stderr as several lines; what matters is checked and said here.
 sitk.ProcessObject_SetGlobalWarningDisplay(False)
 

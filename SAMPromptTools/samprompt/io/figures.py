@@ -120,7 +120,7 @@ def field_of_view(masks: Sequence[tuple[NDArray[np.bool_], Grid]]) -> float:
     """Side in mm of a square that shows every section of every (turned mask, its grid) with some surroundings."""
     side = _MINIMUM_SIDE
     for mask, grid in masks:
-        flat = mask.any(axis=0)
+        flat = np.asarray(mask.any(axis=0))
         if flat.any():
             for axis, spacing in ((1, grid.spacing_kji[1]), (0, grid.spacing_kji[2])):
                 hit = np.flatnonzero(flat.any(axis=axis))

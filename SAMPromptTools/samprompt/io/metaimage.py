@@ -27,7 +27,7 @@ def write_mha(path: Path, array: NDArray[Any], grid: Grid) -> None:
     kind = array.dtype.newbyteorder("=").str[1:]
     lps = flip_lps_ras(grid.ijk_to_ras)
     directions = lps[:3, :3] / grid.spacing
-    data = zlib.compress(memoryview(np.ascontiguousarray(array, dtype="<" + kind)).cast("B"), 4)
+    data = zlib.compress(np.ascontiguousarray(array, dtype="<" + kind).data.cast("B"), 4)
     # One row of TransformMatrix per image axis, the way ITK reads it.
     header = {
         "ObjectType": "Image",

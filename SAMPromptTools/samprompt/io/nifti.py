@@ -111,12 +111,12 @@ def write_nifti(path: Path, array: NDArray[Any], grid: Grid, description: str = 
     with path.open("wb") as plain:
         if path.suffix != ".gz":
             plain.write(raw)
-            plain.write(memoryview(voxels).cast("B"))
+            plain.write(voxels.data.cast("B"))
             return
         # A fixed time keeps equal images equal as files.
         with gzip.GzipFile(filename="", mode="wb", fileobj=plain, compresslevel=4, mtime=0) as packed:
             packed.write(raw)
-            packed.write(memoryview(voxels).cast("B"))
+            packed.write(voxels.data.cast("B"))
 
 
 def _read_header(stream: BinaryIO, path: Path) -> tuple[Any, str]:

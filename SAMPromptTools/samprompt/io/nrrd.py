@@ -50,7 +50,7 @@ def write_nrrd(path: Path, array: NDArray[Any], grid: Grid, fields: Mapping[str,
     with path.open("wb") as plain:
         plain.write(("\n".join(lines) + "\n\n").encode("utf-8"))
         with gzip.GzipFile(filename="", mode="wb", fileobj=plain, compresslevel=4, mtime=0) as packed:
-            packed.write(memoryview(voxels).cast("B"))
+            packed.write(voxels.data.cast("B"))
 
 
 def _vector(values: NDArray[np.float64]) -> str:

@@ -15,7 +15,7 @@ from samprompt.io.atomic import replacing
 SCHEMA = "samprompt/propagation-summary"
 SCHEMA_VERSION = 1
 RESEARCH_USE_ONLY = "Research use only. Not for diagnosis or treatment; every contour must be checked by a person."
-VISIBLE_MASS = "A carried tumour contour is the visible mass on that image; to make a target smaller is a clinical decision."
+VISIBLE_MASS = "A carried tumour contour is the visible mass; making a target smaller is a clinical decision."
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def sha256_of(path: Path) -> str:
         UnreadableFileError: a file cannot be read.
     """
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     try:
         for file in files:
             if file != path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -93,8 +94,29 @@ class Backbone(Protocol):
         ...
 
     def decode(self, embedding: Embedding, prompts: Prompts, multimask: bool = False) -> Decoded:
-        """Decode N prompts on one image (``embedding`` of length 1), in one batch."""
+        """Decode N prompts on one image (``embedding`` of length 1), in one batch.
+
+        A model whose class says ``decodes_pairs = True`` also takes N images: prompt i belongs to image i then.
+        """
         ...
+
+
+def decodes_pairs(backbone: Backbone) -> bool:
+    """Whether ``decode`` takes N images with N prompts, as ``Backbone.decode`` describes."""
+    return bool(getattr(backbone, "decodes_pairs", False))
+
+
+def join_embeddings(embeddings: Sequence[Embedding]) -> Embedding:
+    """Embeddings of images of one size as one batch."""
+    first = embeddings[0]
+    if len(embeddings) == 1:
+        return first
+    return replace(
+        first,
+        tokens=torch.cat([one.tokens for one in embeddings]),
+        matching=torch.cat([one.matching for one in embeddings]),
+        high_res=tuple(torch.cat(level) for level in zip(*(one.high_res for one in embeddings), strict=True)),
+    )
 
 
 def logits_to_image(logits: Tensor, embedding: Embedding, input_size: int) -> Tensor:

@@ -47,6 +47,7 @@ class TinyBackbone:
 
     uses_neighbours = True
     matching_stride = 4.0
+    decodes_pairs = True
 
     def __init__(self, model: TinyModel, device: torch.device, name: str = "tiny", fingerprint: str = "") -> None:
         self.model = model.to(device).eval()

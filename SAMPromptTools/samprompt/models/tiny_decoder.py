@@ -100,7 +100,8 @@ class TinyDecoder(nn.Module):
         dense = draw_dense(
             size,
             float(self.input_size),
-            *(points if points is not None else (None, None)),
+            None if points is None else points[0],
+            None if points is None else points[1],
             boxes,
             masks,
             n,

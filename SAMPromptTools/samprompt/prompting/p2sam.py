@@ -71,7 +71,8 @@ def candidates_for_slices(
 ) -> list[list[Candidate]]:
     """Candidates of many pairs (references[i], embeddings[i]), each embedding of length 1.
 
-    Pairs with the same embedding object (several structures on one slice) share decoder calls.
+    Pairs with the same embedding object (several structures on one slice) share decoder calls; with a backbone that
+    decodes pairs (the built-in one) all slices of one size do.
     """
     count = len(references)
     priors = list(priors) if priors is not None else [None] * count
@@ -84,26 +85,22 @@ def candidates_for_slices(
     if any(len(embedding) != 1 for embedding in embeddings):
         raise ParameterError("Candidates are made for one image at a time.", "Index the embedding first.")
     with torch.no_grad():
-        slices: dict[int, list[int]] = {}
-        for index, embedding in enumerate(embeddings):
-            slices.setdefault(id(embedding), []).append(index)
-        results: list[list[Candidate]] = [[] for _ in range(count)]
-        for members in slices.values():
-            embedding = embeddings[members[0]]
-            prompts: list[PointPrompt] = []
-            masks: list[Tensor | None] = []
-            owners: list[int] = []
-            for index in members:
-                mine = point_prompts(
-                    references[index], embedding, backbone.input_size, parameters, priors[index], boxes[index]
-                )
-                prompts += mine
-                masks += [_prior_prompt(priors[index], embedding, backbone, parameters)] * len(mine)
-                owners += [index] * len(mine)
-            answers = decode_points(backbone, embedding, prompts, parameters.multimask, masks, batch)
-            distances = _distances([references[index] for index in owners], answers, embedding, backbone, parameters)
-            for index, prompt, answer, far in zip(owners, prompts, answers, distances, strict=True):
-                results[index].append(_candidate(prompt, answer, far))
+        prompts: list[PointPrompt] = []
+        masks: list[Tensor | None] = []
+        owners: list[int] = []
+        for index, (reference, embedding, prior, box) in enumerate(
+            zip(references, embeddings, priors, boxes, strict=True)
+        ):
+            mine = point_prompts(reference, embedding, backbone.input_size, parameters, prior, box)
+            prompts += mine
+            masks += [_prior_prompt(prior, embedding, backbone, parameters)] * len(mine)
+            owners += [index] * len(mine)
+        images = [embeddings[index] for index in owners]
+        answers = decode_points(backbone, images, prompts, parameters.multimask, masks, batch)
+        distances = _distances([references[index] for index in owners], images, answers, backbone, parameters)
+    results: list[list[Candidate]] = [[] for _ in range(count)]
+    for index, prompt, answer, far in zip(owners, prompts, answers, distances, strict=True):
+        results[index].append(_candidate(prompt, answer, far))
     return results
 
 
@@ -119,24 +116,20 @@ def _prior_prompt(
 
 def _distances(
     references: Sequence[Reference],
+    images: Sequence[Embedding],
     answers: Sequence[Answer],
-    embedding: Embedding,
     backbone: Backbone,
     parameters: P2SamParameters,
 ) -> list[float]:
     """Retrieval distance of each answer to its reference; equal answers to one reference are measured once."""
-    if not answers:
-        return []
-    inside = covered_tokens(
-        torch.stack([answer.mask for answer in answers]), embedding, backbone.input_size, parameters
-    )
-    tokens = embedding.matching[0].flatten(1).T.to(torch.float32)
     known: dict[tuple[int, int], float] = {}
     found = []
-    for reference, answer, covered in zip(references, answers, inside, strict=True):
+    for reference, image, answer in zip(references, images, answers, strict=True):
         key = (id(reference), id(answer))
         if key not in known:
-            known[key] = distance(reference.foreground, tokens[covered.flatten().to(tokens.device)], parameters)
+            inside = covered_tokens(answer.mask, image, backbone.input_size, parameters).flatten()
+            tokens = image.matching[0].flatten(1).T[inside.to(image.matching.device)].to(torch.float32)
+            known[key] = distance(reference.foreground, tokens, parameters)
         found.append(known[key])
     return found
 

@@ -65,7 +65,7 @@ def covered_tokens(mask: Tensor, embedding: Embedding, input_size: int, paramete
 def _axis(length: int, side: int, input_size: int, tokens: int, area: bool) -> Tensor:
     """The whole reduction along one axis as a matrix (tokens, length), found by reducing the unit matrix.
 
-    The other axis keeps its length; torch 2.15 gives wrong antialiased values when it is 1 and there are channels.
+    The other axis keeps its length; torch 2.15 gives wrong antialiased values when it is 1.
     """
     resized = F.interpolate(
         torch.eye(length)[None, None],

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from samprompt.contract.propagation import PropagationParameters
+from samprompt.contract.propagation import PathParameters, PropagationParameters
 from samprompt.models.backbone import Backbone, Prompts, logits_to_image, mask_to_prompt
 from samprompt.prompting import p2sam
 from samprompt.prompting.reduction import covered_tokens
@@ -39,12 +39,14 @@ class SliceCandidate:
 class SliceCandidates:
     """All candidates of one slice and what the path needs to weigh them.
 
-    ``decoder`` (P, P) is the mean logit of the model's answers, clipped; ``points`` the prompts of the best P2SAM
-    candidate as x, y, label in region pixels.
+    ``decoder`` (P, P) is the mean logit of the model's answers, clipped; ``guide`` (P, P) the section that was prompted
+    with (the prior's own, or its nearest one moved along z) or None; ``points`` the prompts of the best P2SAM candidate
+    as x, y, label in region pixels.
     """
 
     candidates: tuple[SliceCandidate, ...]
     decoder: Field
+    guide: NDArray[np.bool_] | None
     points: NDArray[np.float32]
 
 
@@ -60,6 +62,20 @@ def prior_field(mask: NDArray[np.bool_], pixel: float) -> Field:
 def soft_prior(mask: NDArray[np.bool_], sigma_pixels: float) -> Field:
     """The prior in [0, 1] with an edge as wide as its error."""
     return np.asarray(ndimage.gaussian_filter(mask.astype(np.float32), sigma_pixels), dtype=np.float32)
+
+
+def fuse(
+    decoder: Field, ratio: Field, guide: NDArray[np.bool_], pixel: float, error_mm: float, parameters: PathParameters
+) -> SliceCandidate:
+    """Pixel by pixel what the path's own costs favour: likelihood, decoder and prior added up, slightly smoothed."""
+    p = parameters
+    prior = np.clip(prior_field(guide, pixel) / error_mm, -2.0, 2.0) * 0.5
+    field = (
+        p.appearance_weight * np.clip(ratio, -p.log_ratio_clip, p.log_ratio_clip)
+        + p.decoder_weight * decoder
+        + p.prior_weight * prior
+    )
+    return SliceCandidate("fused", np.asarray(ndimage.gaussian_filter(field, 1.0), dtype=np.float32))
 
 
 class CandidateMaker:
@@ -80,7 +96,6 @@ class CandidateMaker:
         encoded: Encoded,
         index: int,
         prior: NDArray[np.bool_] | None,
-        ratio: Field | None,
         hint: NDArray[np.bool_] | None,
     ) -> SliceCandidates:
         """Candidates of slice ``index``.
@@ -128,9 +143,6 @@ class CandidateMaker:
         decoder = np.zeros(shape, np.float32)
         if answers:
             decoder = np.mean([np.clip(a, -clip, clip) for a in answers], axis=0).astype(np.float32)
-        fused = self._fused(decoder, ratio, guide, pixel)
-        if fused is not None:
-            found.append(SliceCandidate("fused", fused))
         points = np.zeros((0, 3), np.float32)
         if p2sam_found:
             best = p2sam.choose(p2sam_found, self.parameters.prompting)
@@ -140,13 +152,13 @@ class CandidateMaker:
             SliceCandidate(c.kind, np.where(outside, np.float32(-1000.0), c.field), c.distance, c.presence)
             for c in found
         )
-        return SliceCandidates(kept, decoder, points)
+        return SliceCandidates(kept, decoder, guide if guide is not None and guide.any() else None, points)
 
     def nothing(self, encoded: Encoded) -> SliceCandidates:
         """Only the empty section: a slice too far from the prior to be searched."""
         shape = encoded.grey.shape[1:]
         empty = SliceCandidate("empty", np.full(shape, -1.0, np.float32))
-        return SliceCandidates((empty,), np.zeros(shape, np.float32), np.zeros((0, 3), np.float32))
+        return SliceCandidates((empty,), np.zeros(shape, np.float32), None, np.zeros((0, 3), np.float32))
 
     def _refined(self, encoded: Encoded, index: int, soft: torch.Tensor) -> tuple[list[Field], list[float]]:
         """The model's answers to the prior as mask prompt, alone and then with its own answer's box."""
@@ -166,22 +178,6 @@ class CandidateMaker:
             first = self.backbone.decode(embedding, Prompts(boxes=box, masks=logits))
             logits = first.logits[:, :1]
         return fields, presence
-
-    def _fused(
-        self, decoder: Field, ratio: Field | None, guide: NDArray[np.bool_] | None, pixel: float
-    ) -> Field | None:
-        """Pixel by pixel what the path's own costs favour: likelihood, decoder and prior added up, slightly smoothed."""
-        p = self.parameters.path
-        if ratio is None or guide is None or not guide.any():
-            return None
-        distance_mm = prior_field(guide, pixel)
-        prior = np.clip(distance_mm / self.error_mm, -2.0, 2.0) * 0.5
-        field = (
-            p.appearance_weight * np.clip(ratio, -p.log_ratio_clip, p.log_ratio_clip)
-            + p.decoder_weight * decoder
-            + p.prior_weight * prior
-        )
-        return np.asarray(ndimage.gaussian_filter(field, 1.0), dtype=np.float32)
 
     def distances(self, encoded: Encoded, index: int, masks: NDArray[np.bool_]) -> list[float]:
         """Retrieval distance of each mask (N, P, P) on slice ``index`` to the reference."""

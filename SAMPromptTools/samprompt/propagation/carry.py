@@ -15,10 +15,11 @@ from samprompt.contract.propagation import PropagationParameters
 from samprompt.models.backbone import Backbone
 from samprompt.prompting import p2sam
 from samprompt.prompting.reference import Reference
-from samprompt.propagation.candidates import CandidateMaker, SliceCandidates, prior_field
+from samprompt.propagation.candidates import CandidateMaker, SliceCandidate, SliceCandidates, fuse, prior_field
 from samprompt.propagation.encoding import Encoded
 from samprompt.propagation.knowledge import Knowledge, learn, on_region
 from samprompt.propagation.path import Section, cheapest_path, unary_costs
+from samprompt.propagation.region import Region
 from samprompt.propagation.trust import dice
 
 _CYCLE_SLICES = 5
@@ -82,10 +83,7 @@ def propose(
         if present.size and beyond[index] > parameters.region.extra_slices:
             found = maker.nothing(encoded)
         else:
-            found = maker.make(
-                encoded, index, None if priors is None else priors[index],
-                ratios[index] if knowledge.likelihood is not None else None, hint,
-            )  # fmt: skip
+            found = maker.make(encoded, index, None if priors is None else priors[index], hint)
         masks = np.stack([c.mask for c in found.candidates])
         known = maker.distances(encoded, index, masks[1:]) if len(masks) > 1 else []
         deviations.append(np.array([0.0, *[knowledge.deviation(d) if d < 1e9 else 0.0 for d in known]]))
@@ -101,25 +99,33 @@ def _shrunk(mask: NDArray[np.bool_], distance_mm: float, pixel: float) -> NDArra
 
 
 def choose(
-    proposed: Candidates, encoded: Encoded, knowledge: Knowledge, parameters: PropagationParameters
-) -> tuple[list[int], NDArray[np.float64]]:
-    """The chosen candidate of every slice, and the evidence's doubt per slice in mm2 (how close the second best is)."""
-    p, area = parameters.path, encoded.region.pixel_area
+    proposed: Candidates, region: Region, parameters: PropagationParameters
+) -> tuple[list[SliceCandidate], list[Section], list[int]]:
+    """The chosen candidate of every slice, what it was chosen from (with the fused one last), and its index."""
+    p, area = parameters.path, region.pixel_area
+    slices = [list(found.candidates) for found in proposed.slices]
+    for index, found in enumerate(proposed.slices):
+        if found.guide is not None:
+            slices[index].append(
+                fuse(found.decoder, proposed.ratios[index], found.guide, region.pixel, proposed.error_mm, p)
+            )
     sections = []
     # Without a likelihood or a trusted prior nothing says "present": the decoder's opinion counts alone then.
     for index, found in enumerate(proposed.slices):
-        masks = np.stack([c.mask for c in found.candidates])
+        masks = np.stack([c.mask & region.inside for c in slices[index]])
         clipped = np.clip(proposed.ratios[index], -p.log_ratio_clip, p.log_ratio_clip)
         evidence = p.appearance_weight * clipped + p.decoder_weight * found.decoder
         prior, certainty = None, np.ones(masks.shape[1:], np.float32)
         if proposed.priors is not None:
             prior = proposed.priors[index]
             if prior.any():
-                distance = np.abs(prior_field(prior, encoded.region.pixel))
+                distance = np.abs(prior_field(prior, region.pixel))
                 certainty = np.clip(distance / proposed.error_mm, 0.5, 1.0).astype(np.float32)
             else:
                 certainty *= np.float32(np.clip(proposed.beyond[index] / proposed.error_mm, 0.5, 1.0))
-        unary = unary_costs(masks, evidence, prior, certainty, proposed.deviations[index], area, p)
+        deviation = np.zeros(len(masks))
+        deviation[: len(proposed.deviations[index])] = proposed.deviations[index]
+        unary = unary_costs(masks, evidence, prior, certainty, deviation, area, p)
         if proposed.priors is not None and proposed.beyond[index] > 0:
             nearest = _nearest_area(proposed.priors, index) * area
             unary[1:] += p.presence_per_mm * proposed.beyond[index] * nearest
@@ -131,13 +137,18 @@ def choose(
         there = flat.any(axis=1).astype(int)
         one_run = int((np.diff(np.concatenate([[0], there])) == 1).sum()) <= 1
     chosen, _ = cheapest_path(sections, allowed, area, p, one_run)
+    return [found[n] for found, n in zip(slices, chosen, strict=True)], sections, chosen
+
+
+def _doubt(sections: list[Section], chosen: list[int], pixel_area: float) -> NDArray[np.float64]:
+    """Mean area (mm2) per slice by which the leading other candidates differ from the chosen one."""
     doubt = np.zeros(len(sections))
     for index, section in enumerate(sections):
         mine = section.masks[chosen[index]]
         leading = _leading(section, chosen[index])
         if leading:
-            doubt[index] = area * float(np.mean([(section.masks[n] != mine).sum() for n in leading]))
-    return chosen, doubt
+            doubt[index] = pixel_area * float(np.mean([(section.masks[n] != mine).sum() for n in leading]))
+    return doubt
 
 
 def _leading(section: Section, chosen: int, count: int = 4) -> list[int]:
@@ -175,12 +186,13 @@ def settle(
     parameters: PropagationParameters,
 ) -> Carried:
     """Choose along z, bring the result to the follow-up's grid and measure the doubts."""
-    chosen, doubt = choose(proposed, encoded, knowledge, parameters)
     region = encoded.region
-    picked = [found.candidates[n] for found, n in zip(proposed.slices, chosen, strict=True)]
-    sections = np.stack([c.mask for c in picked])
+    picked, options, chosen = choose(proposed, region, parameters)
+    doubt = _doubt(options, chosen, region.pixel_area)
+    sections = np.stack([option.masks[n] for option, n in zip(options, chosen, strict=True)])
     scale = np.float32(2.0 * region.pixel)
     field = np.stack([np.clip(_edge_field(c.field, region.pixel), -scale, scale) for c in picked])
+    field[:, ~region.inside] = -scale
     mask = np.zeros(region.scan.shape, dtype=bool)
     values, block = region.back(field)
     mask[block] = values > 0
@@ -188,7 +200,7 @@ def settle(
         mask = _keep_pieces(mask, prior)
     doubts = np.zeros(region.scan.shape[0])
     doubts[region.first : region.first + len(doubt)] = doubt
-    parts = _parts(proposed, chosen, sections, knowledge, encoded, backbone, parameters)
+    parts = _parts(proposed, options, chosen, sections, knowledge, encoded, backbone, parameters)
     return Carried(mask, doubts, parts, tuple(c.kind for c in picked), tuple(found.points for found in proposed.slices))
 
 
@@ -217,6 +229,7 @@ def _keep_pieces(mask: NDArray[np.bool_], prior: NDArray[np.bool_]) -> NDArray[n
 
 def _parts(
     proposed: Candidates,
+    options: Sequence[Section],
     chosen: Sequence[int],
     sections: NDArray[np.bool_],
     knowledge: Knowledge,
@@ -230,15 +243,17 @@ def _parts(
     if areas.sum() == 0:
         return parts
     agreement, weights = [], []
-    for index in np.flatnonzero(areas):
-        others = [c.mask for n, c in enumerate(proposed.slices[index].candidates) if n not in (0, chosen[index])]
+    for index in np.flatnonzero(areas).tolist():
+        others = [options[index].masks[n] for n in _leading(options[index], chosen[index])]
         if others:
             agreement.append(float(np.mean([dice(sections[index], other) for other in others])))
             weights.append(areas[index])
     if weights:
         parts["disagreement"] = 1.0 - float(np.average(agreement, weights=weights))
-    deviation = np.array([proposed.deviations[n][c] for n, c in enumerate(chosen)])
-    parts["retrieval"] = max(0.0, float(np.average(deviation, weights=areas)))
+    deviation = np.array([d[c] if c < len(d) else np.nan for d, c in zip(proposed.deviations, chosen, strict=True)])
+    known = np.isfinite(deviation) & (areas > 0)
+    if known.any():
+        parts["retrieval"] = max(0.0, float(np.average(deviation[known], weights=areas[known])))
     clip = parameters.path.log_ratio_clip
     clipped = np.clip(proposed.ratios, -clip, clip)
     distance = np.stack(

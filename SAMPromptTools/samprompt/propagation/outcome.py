@@ -60,6 +60,9 @@ def judge(
     extra: list[str] = []
     if route.kind == "geometric":
         extra.append("a planning construct, moved with the patient only: check it against the new target")
+    count = int(structure.mask.sum())
+    if count < 8:
+        extra.append(f"only {count} voxel{'s' if count > 1 else ''} on the baseline: too small to be recognised")
     if not alignment.trusted:
         extra.append("the alignment is not trusted: " + " ".join(alignment.reasons))
     if not mask.any():

@@ -106,7 +106,9 @@ def _interpolate(
 ) -> NDArray[np.float32]:
     """Values of ``source`` at every target index, plane by plane, ``fill`` beyond the source's outer faces."""
     result = np.full(shape, fill, dtype=np.float32)
-    under = _reached(np.linalg.inv(to_source), source.shape).clipped(shape)  # the target's part above the source
+    under = _reached(np.asarray(np.linalg.inv(to_source), dtype=np.float64), source.shape).clipped(
+        shape
+    )  # the target's part above the source
     if under.is_empty:
         return result
     moved = to_source.copy()

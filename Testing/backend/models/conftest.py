@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from samprompt.contract.catalogue import CatalogueEntry
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
-from samprompt.contract.catalogue import CatalogueEntry
+sys.path.insert(0, str(Path(__file__).parent))  # prompts_for_tests.py
 
 
 def shake(model: torch.nn.Module, seed: int = 0) -> None:
@@ -42,7 +44,7 @@ def small_sam() -> Sam:
     return model.eval()
 
 
-@pytest.fixture()
+@pytest.fixture
 def models_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty models folder that the environment variable names."""
     folder = tmp_path / "models folder"
@@ -64,10 +66,12 @@ class Site:
 
     def entry(self, **values: object) -> CatalogueEntry:
         """A catalogue entry for the file of this site."""
-        return CatalogueEntry(**{"name": "probe", "architecture": "vit_b", "file": "probe.pth", "url": self.address, **values})  # type: ignore[arg-type]
+        return CatalogueEntry(
+            **{"name": "probe", "architecture": "vit_b", "file": "probe.pth", "url": self.address, **values}
+        )  # type: ignore[arg-type]
 
 
-@pytest.fixture()
+@pytest.fixture
 def site() -> Iterator[Site]:
     """A web server in a thread of its own, with ranges, that can also be rude."""
     state = Site()
@@ -108,7 +112,7 @@ def site() -> Iterator[Site]:
     thread.join()
 
 
-@pytest.fixture()
+@pytest.fixture
 def truncated() -> Callable[[Path, float], Path]:
     """Cut a file to a share of its length."""
 

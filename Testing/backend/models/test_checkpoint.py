@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-
 from samprompt.contract.catalogue import CatalogueEntry
 from samprompt.contract.errors import WeightsError, WeightsMissingError
 from samprompt.models.checkpoint import check_sums, file_sha256, fit_state, load_state

@@ -6,7 +6,6 @@ import warnings
 
 import pytest
 import torch
-
 from samprompt.contract.errors import EnvironmentProblem, OutOfMemory, ParameterError
 from samprompt.models import device as devices
 from samprompt.models.device import (
@@ -49,7 +48,9 @@ def test_what_is_no_device_is_refused(name: str) -> None:
         choose_device(name)
 
 
-def test_broken_cuda_falls_back_with_a_warning_for_auto_and_is_an_error_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_cuda_falls_back_with_a_warning_for_auto_and_is_an_error_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # A broken driver cannot be had in a test; what torch says on one is put in its place.
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

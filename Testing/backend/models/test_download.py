@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from samprompt.contract.catalogue import CatalogueEntry
 from samprompt.contract.errors import Cancelled, OutputError, WeightsError, WeightsMissingError
 from samprompt.contract.progress import Progress
@@ -21,7 +20,7 @@ CONTENT = os.urandom(1_500_000)
 SUM = hashlib.sha256(CONTENT).hexdigest()
 
 
-@pytest.fixture()
+@pytest.fixture
 def target(tmp_path: Path) -> Path:
     return tmp_path / "new folder" / "probe.pth"
 

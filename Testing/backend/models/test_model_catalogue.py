@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from samprompt.contract.catalogue import read_catalogue
 from samprompt.contract.errors import EnvironmentProblem, ParameterError
 
@@ -76,7 +75,8 @@ def test_a_users_model_comes_behind_and_never_replaces_an_official_one(tmp_path:
 
 def test_reading_it_needs_the_standard_library_only() -> None:
     code = (
-        "import sys; before = set(sys.modules); from samprompt.contract.catalogue import read_catalogue; read_catalogue();"
+        "import sys; before = set(sys.modules);"
+        "from samprompt.contract.catalogue import read_catalogue; read_catalogue();"
         "new = {m.split('.')[0] for m in set(sys.modules) - before};"
         "print(sorted(m for m in new if m not in sys.stdlib_module_names and m != 'samprompt'))"
     )

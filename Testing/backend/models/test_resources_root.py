@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from samprompt import resources
 from samprompt.contract.errors import EnvironmentProblem
 

@@ -9,6 +9,7 @@ import torch
 from samprompt.contract.errors import ParameterError
 from samprompt.contract.prompting import ADAPTED, PERSAM, PUBLISHED_MEDICAL, PUBLISHED_NATURAL, P2SamParameters
 from samprompt.models.backbone import Prompts, mask_to_prompt
+from samprompt.models.tiny import TinyBackbone, TinyModel
 from samprompt.prompting import direct, p2sam, persam
 from samprompt.prompting.cascade import decode_points, tight_boxes
 from samprompt.prompting.points import PointPrompt
@@ -72,6 +73,29 @@ def test_structures_on_one_slice_share_calls_and_come_out_as_alone(small_sam_bac
         for one, two in zip(mine, alone, strict=True):
             torch.testing.assert_close(one.logits, two.logits, atol=1e-4, rtol=0)
             assert one.distance == pytest.approx(two.distance, rel=1e-4)
+
+
+def test_slices_share_calls_where_the_model_takes_pairs_and_come_out_as_alone(scenes):
+    torch.manual_seed(0)
+    backbone = TinyBackbone(TinyModel(), torch.device("cpu"))
+    image, mask = scenes.draw(0)
+    reference = Reference.from_mask(mask, backbone.encode(image[None]), backbone.input_size)
+    batch = backbone.encode(torch.stack([scenes.draw(seed)[0] for seed in range(1, 5)]))
+    embeddings = [batch[index] for index in range(4)]
+    calls = []
+    decode = backbone.decode
+    backbone.decode = lambda *arguments: calls.append(len(arguments[1])) or decode(*arguments)
+    together = p2sam.candidates_for_slices([reference] * 4, embeddings, backbone)
+    assert calls[:2] == [4, 4]
+    assert len(calls) <= 9
+    for mine, embedding in zip(together, embeddings, strict=True):
+        alone = p2sam.candidates(reference, embedding, backbone)
+        assert len(mine) == 3
+        for one, two in zip(mine, alone, strict=True):
+            assert torch.equal(one.points, two.points)
+            torch.testing.assert_close(one.logits, two.logits, atol=1e-4, rtol=0)
+            assert one.distance == pytest.approx(two.distance, rel=1e-4)
+            assert one.presence == pytest.approx(two.presence, abs=1e-4)
 
 
 def test_the_same_input_gives_the_same_bits_again(small_sam_backbone, scenes):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from samprompt.contract.errors import ParameterError, StructureError
 from samprompt.contract.prompting import ADAPTED, PUBLISHED_MEDICAL
@@ -24,13 +24,12 @@ def embedding_of(features: torch.Tensor, height: int, width: int) -> Embedding:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 150), st.integers(1, 150), st.integers(0, 10_000))
+@given(st.integers(2, 150), st.integers(2, 150), st.integers(0, 10_000))
 def test_the_one_matrix_per_axis_is_resizing_padding_and_reducing(height: int, width: int, seed: int):
     mask = torch.from_numpy(np.random.default_rng(seed).random((height, width)) > 0.5).float()
     scale = 128 / max(height, width)
     rows, columns = int(height * scale + 0.5), int(width * scale + 0.5)
-    if rows == 0 or columns == 0:
-        return
+    assume(min(rows, columns) > 1)  # torch's own antialiased resize is wrong for a single column
     resized = F.interpolate(mask[None, None], (rows, columns), mode="bilinear", align_corners=False, antialias=True)
     square = F.pad(resized, (0, 128 - columns, 0, 128 - rows))
     published = F.interpolate(square, (16, 16), mode="bilinear", align_corners=False)[0, 0]
@@ -167,4 +166,5 @@ def test_an_even_subsample_has_the_size_asked_for_and_no_gap_twice_as_wide_as_an
     assert len(index) == min(count, maximum)
     gaps = torch.diff(index)
     assert len(gaps) == 0 or (int(gaps.min()) >= 1 and int(gaps.max()) - int(gaps.min()) <= 1)
-    assert int(index[0]) <= int(count / min(count, maximum)) and int(index[-1]) >= count - 1 - count / maximum
+    assert int(index[0]) <= int(count / min(count, maximum))
+    assert int(index[-1]) >= count - 1 - count / maximum

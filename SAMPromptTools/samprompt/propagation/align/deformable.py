@@ -99,9 +99,7 @@ def refine(
         # The mean of both images' gradients (ESM) converges from further away than either.
         gradient = [(a + b) * 0.5 for a, b in zip(_gradient(warped, spacing), own, strict=True)]
         residual = fixed.values - warped
-        normal = [
-            (gradient[a] * gradient[b]).mean(dim=0) * weight for a in range(3) for b in range(a, 3)
-        ]
+        normal = [(gradient[a] * gradient[b]).mean(dim=0) * weight for a in range(3) for b in range(a, 3)]
         pull = torch.stack([(gradient[a] * residual).mean(dim=0) * weight for a in range(3)])
         pull = pull - smoothness * _roughness(field, spacing)
         step = _solve(normal, pull, smoothness, spacing)

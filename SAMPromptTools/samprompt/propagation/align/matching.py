@@ -187,9 +187,7 @@ def best_shifts(
     return shifts
 
 
-def _on_lattice(
-    scene: Scene, spacing: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _on_lattice(scene: Scene, spacing: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Values and weights of a scene on a RAS lattice (k, j, i), and the RAS of its first point."""
     corners = scene.grid.corners_ras()
     low, high = corners.min(axis=0), corners.max(axis=0)

@@ -46,12 +46,12 @@ def box_mean(channels: Tensor, radius: int) -> Tensor:
     return padded[0]
 
 
-def mind_ssc(image: Tensor, noise: float, dilation: int = 1, radius: int = 1) -> Tensor:
+def mind_ssc(image: Tensor, noise: float, dilation: int = 2, radius: int = 1) -> Tensor:
     """Twelve features in (0, 1] of an image (k, j, i): (12, k, j, i).
 
     ``noise`` is the standard deviation of the image's noise. Two patches of nothing but noise differ by 2 * noise ** 2
-    on average; the variance that scales the distances is not taken below that, so that flat tissue describes itself as
-    flat instead of by its noise (which is new on every visit). This floor is ours.
+    on average; the variance that scales the distances is not taken below half of that, so that flat tissue describes
+    itself as flat instead of by its noise (which is new on every visit). This floor is ours.
     """
     reach = dilation
     padded = functional.pad(image[None, None], (reach,) * 6, mode="replicate")[0, 0]
@@ -66,5 +66,5 @@ def mind_ssc(image: Tensor, noise: float, dilation: int = 1, radius: int = 1) ->
     smallest = distance.min(dim=0, keepdim=True).values
     variance = (distance - smallest).mean(dim=0, keepdim=True)
     middle = float(variance.mean())
-    floor = max(2.0 * noise**2, 1e-3 * middle, 1e-12)
+    floor = max(noise**2, 1e-3 * middle, 1e-12)
     return torch.exp(-(distance - smallest) / variance.clamp(floor, max(1e3 * middle, floor)))

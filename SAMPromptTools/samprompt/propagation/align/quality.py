@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as functional
 from torch import Tensor
 
 from samprompt.propagation.align.mind import box_mean
 
 _RADIUS = 3  # voxels; windows of 7 x 7 x 7 at 3 mm hold a muscle's edge and 343 values
+
+
+def eroded(mask: Tensor, steps: int) -> Tensor:
+    """A 0/1 mask (k, j, i) without its outer ``steps`` voxels; the region's border does not count as outside."""
+    width = 2 * steps + 1
+    return -functional.max_pool3d(-mask[None, None], width, stride=1, padding=steps)[0, 0]
+
+
+def compressed(image: Tensor, modality: str) -> Tensor:
+    """HU with what is below fat squeezed to a fifth and what is above soft tissue cut off; other images unchanged.
+
+    Else air beside tissue and bone beside tissue, the same in every patient, would decide the correlation alone.
+    """
+    if modality != "CT":
+        return image
+    return torch.where(image < -200.0, -200.0 + 0.2 * (image + 200.0), image).clamp_max(300.0)
 
 
 def agreement(

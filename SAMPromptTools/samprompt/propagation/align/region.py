@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from samprompt.contract.propagation import AlignParameters
@@ -32,6 +33,7 @@ class Patch:
     weight: Tensor
     body: Tensor
     noise: float
+    modality: str
 
     def features(self) -> Features:
         """MIND-SSC of the patch."""
@@ -61,9 +63,7 @@ class Distance:
         return best
 
 
-def region_grid(
-    surface_followup: NDArray[np.float64], followup: Grid, parameters: AlignParameters
-) -> Grid | None:
+def region_grid(surface_followup: NDArray[np.float64], followup: Grid, parameters: AlignParameters) -> Grid | None:
     """Grid round the structure's expected place, within the follow-up's field of view; None outside it.
 
     The spacing grows beyond ``parameters.deformable_spacing`` where the region would hold more than
@@ -88,7 +88,7 @@ def patch(volume: Volume, body: Body, points: NDArray[np.float64], spacing: floa
     shape = points.shape[:-1]
     if block is None:
         empty = torch.zeros(shape)
-        return Patch(empty + float(blank), empty, empty, 0.0)
+        return Patch(empty + float(blank), empty, empty, 0.0, volume.modality)
     array = np.nan_to_num(block[0], nan=float(blank), posinf=float(blank), neginf=float(blank))
     if ct:
         array = np.clip(array, *_CT_RANGE)
@@ -97,11 +97,17 @@ def patch(volume: Volume, body: Body, points: NDArray[np.float64], spacing: floa
     seen = inside(volume.grid.shape, volume.grid.to_kji(points)) & body.valid_at(points)
     within = body.at(points)
     if ct:
-        values = np.where(body.at(points, dilation=5.0) & seen, values, blank)
+        values = np.where(body.at(points, dilation=8.0), values, blank)
+    if not seen.all() and seen.any():
+        # The nearest measured value continues the image, so that no edge appears where the scan ends; what is computed
+        # there still counts for nothing, nor do the two voxels along the scan's end, whose features see beyond it.
+        far, nearest = ndimage.distance_transform_edt(~seen, return_indices=True)
+        values = np.where(far > 0, values[tuple(nearest)], values)
+        seen = ndimage.distance_transform_edt(np.pad(seen, 2, mode="edge"))[2:-2, 2:-2, 2:-2] > 2.0
     image = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
     weight = torch.from_numpy(seen.astype(np.float32))
     inner = torch.from_numpy((within & seen).astype(np.float32))
-    return Patch(image, weight, inner, noise_level(image, inner))
+    return Patch(image, weight, inner, noise_level(image, inner), volume.modality)
 
 
 def interior(distance: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
@@ -114,5 +120,3 @@ def ring(distance: NDArray[np.float32], width: float, weight: float) -> NDArray[
     """1 in the ``width`` mm round the structure, ``weight`` inside it, 0 elsewhere."""
     around = (distance > -width).astype(np.float32)
     return np.asarray(around * interior(distance, weight), dtype=np.float32)
-
-

@@ -55,8 +55,7 @@ def block_mean(array: NDArray[np.float32], grid: Grid, spacing: float) -> tuple[
     Trailing voxels that fill no block are left out, so every value keeps its exact place.
     """
     factors = tuple(
-        max(1, min(int(n), int(spacing / step + 0.25)))
-        for n, step in zip(grid.shape, grid.spacing_kji, strict=True)
+        max(1, min(int(n), int(spacing / step + 0.25))) for n, step in zip(grid.shape, grid.spacing_kji, strict=True)
     )
     if factors == (1, 1, 1):
         return array, grid

@@ -15,7 +15,7 @@ from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import AlignParameters
 from samprompt.propagation.align.deformable import Features, enlarge, folding, refine, search, warp
 from samprompt.propagation.align.matching import gauss_newton
-from samprompt.propagation.align.quality import agreement
+from samprompt.propagation.align.quality import agreement, compressed, eroded
 from samprompt.propagation.align.region import Distance, Patch, interior, patch, region_grid, ring
 from samprompt.propagation.align.rigid import RigidAlignment, scene
 from samprompt.propagation.align.sampling import apply, crop_to_box, grid_points
@@ -133,7 +133,7 @@ def _align_group(
     moved = Features(by_local.values[None], by_local.weight)
     warped, seen = warp(moved, field, spacing)
     body_warped = warp(Features(by_local.body[None], by_local.weight), field, spacing)[0][0]
-    by_field = Patch(warped[0], seen, body_warped, by_local.noise)
+    by_field = Patch(warped[0], seen, body_warped, by_local.noise, by_local.modality)
     displacement = field.flip(0).numpy()
     results = []
     for structure in structures:
@@ -167,12 +167,8 @@ def _local_rigid(
     moving_block = crop_to_box(baseline.array, baseline.grid, apply(rigid.matrix, reach), 25.0)
     if fixed_block is None or moving_block is None:
         return rigid.matrix
-    fixed = scene(
-        Volume(*fixed_block, followup.modality), rigid.followup_body, rigid.followup_range, spacing
-    )
-    moving = scene(
-        Volume(*moving_block, baseline.modality), rigid.baseline_body, rigid.baseline_range, spacing
-    )
+    fixed = scene(Volume(*fixed_block, followup.modality), rigid.followup_body, rigid.followup_range, spacing)
+    moving = scene(Volume(*moving_block, baseline.modality), rigid.baseline_body, rigid.baseline_range, spacing)
     depth = distance(apply(rigid.matrix, reach))
     near = depth > -parameters.local_margin
     chosen, depth = reach[near], depth[near]
@@ -207,9 +203,7 @@ def _deform(
         coarse_fixed, coarse_moving = fine_fixed.halved(), fine_moving.halved()
         field = search(coarse_fixed, coarse_moving, 2.0 * spacing, parameters.search_reach)
         progress.step("deformable", 2, 3)
-        field = refine(
-            coarse_fixed, coarse_moving, field, 2.0 * spacing, parameters.smoothness, parameters.iterations
-        )
+        field = refine(coarse_fixed, coarse_moving, field, 2.0 * spacing, parameters.smoothness, parameters.iterations)
         field = enlarge(field, (fixed.values.shape[0], fixed.values.shape[1], fixed.values.shape[2]))
         field = refine(fine_fixed, fine_moving, field, spacing, parameters.smoothness, parameters.iterations)
     return field
@@ -217,8 +211,16 @@ def _deform(
 
 def _quality(fixed: Patch, moved: Patch, depth: NDArray[np.float32], parameters: AlignParameters) -> float:
     """Agreement in the ring of the structure, inside the follow-up's body."""
-    weight = torch.from_numpy(ring(depth, _RING, parameters.interior_weight)) * fixed.body * moved.weight
-    return agreement(fixed.values, moved.values, weight, fixed.noise, moved.noise)[0]
+    # Two voxels under the skin: its steep edge would outweigh everything that tells one anatomy from another.
+    within = (eroded(fixed.body, 2) * moved.weight > 0.99).float()
+    weight = torch.from_numpy(ring(depth, _RING, parameters.interior_weight)) * within
+    return agreement(
+        compressed(fixed.values, fixed.modality),
+        compressed(moved.values, moved.modality),
+        weight,
+        fixed.noise,
+        moved.noise,
+    )[0]
 
 
 def _decide(

@@ -116,9 +116,7 @@ def padded_distance(structure: Structure, margin: float) -> tuple[NDArray[np.flo
     return signed_distance(block, structure.grid.spacing_kji), grid
 
 
-def warp_mask(
-    structure: Structure, alignment: Alignment, grid: Grid, stage: Stage = "deformable"
-) -> NDArray[np.bool_]:
+def warp_mask(structure: Structure, alignment: Alignment, grid: Grid, stage: Stage = "deformable") -> NDArray[np.bool_]:
     """The baseline's structure through the transform onto ``grid`` (the follow-up's own, usually); bool, (k, j, i).
 
     The signed distance is interpolated, not the mask: contours drawn 3 mm apart come out smooth between their slices

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-
 from samprompt.models.backbone import Prompts
+from torch import Tensor
 
 CASES = ("points", "boxes", "masks", "points and boxes", "points, boxes and masks", "one point")
 
