@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Sets the project up outside the checkout and runs it; standard library only, Linux, macOS and Windows.
 
-    python3 run.py demo [--out FOLDER ...] a synthetic patient with three visits, contours carried, a report
+    python3 run.py demo [--out FOLDER ...] a synthetic patient, its contours carried to three visits, a report
     python3 run.py test [PYTEST ARGUMENTS] every check that continuous integration makes
     python3 run.py setup                   the environment alone
     python3 run.py samprompt ARGUMENTS     the command line itself
@@ -320,7 +320,7 @@ def demo(environment: Path, arguments: list[str]) -> int:
     out = (chosen.out or Path("demo-report")).resolve()
     if chosen.out is None and "--overwrite" not in rest:
         rest.append("--overwrite")
-    say(f"Demo: a synthetic patient with three visits; a minute or two on two processor cores. Results go to {out}")
+    say(f"Demo: a synthetic patient with three later visits; a minute or two on two cores. Results go to {out}")
     status = samprompt(environment, ["demo", "--out", str(out), *rest])
     if status == 0:
         say(f"Open this in a browser: {out / 'report.html'}")

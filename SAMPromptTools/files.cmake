@@ -23,7 +23,9 @@ set(SAMPROMPTTOOLS_BACKEND_FILES
   "samprompt/contract/propagation.py"
   "samprompt/contract/version.py"
   "samprompt/evaluation/__init__.py"
+  "samprompt/evaluation/metrics.py"
   "samprompt/io/__init__.py"
+  "samprompt/io/_dicom.py"
   "samprompt/io/_dicom_geometry.py"
   "samprompt/io/_files.py"
   "samprompt/io/_itk.py"
@@ -121,6 +123,7 @@ set(SAMPROMPTTOOLS_BACKEND_FILES
   "samprompt/synthesis/lesion_change.py"
   "samprompt/synthesis/organ_change.py"
   "samprompt/synthesis/parameters.py"
+  "samprompt/synthesis/patient.py"
   "samprompt/synthesis/visits.py"
 )
 

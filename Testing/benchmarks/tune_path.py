@@ -19,9 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-
 from samprompt import resources
 from samprompt.contract.propagation import PathParameters, PropagationParameters, TrustParameters
 from samprompt.models.tiny import load_tiny
@@ -34,6 +31,8 @@ from samprompt.space.visit import Visit
 from samprompt.synthesis.parameters import ORGAN_KINDS, TUMOUR_KINDS
 from samprompt.synthesis.patient import PATIENT_KINDS, synthetic_patient
 from samprompt.synthesis.visits import simulate_visit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 PATIENTS = 18  # seeds 100.. of three kinds in turn; evaluation uses other seeds
 
@@ -107,13 +106,27 @@ def collect(out: Path, part: int, parts: int) -> None:
                 proposed, encoded = matching[0]
                 samples.append(
                     Sample(
-                        patient.name, kind, outcome.structure.name, proposed, encoded.region, on_region(framed, encoded),
-                        outcome.trust.parts, dice(outcome.structure.mask, truth), dice(outcome.prior.mask, truth),
+                        patient.name,
+                        kind,
+                        outcome.structure.name,
+                        proposed,
+                        encoded.region,
+                        on_region(framed, encoded),
+                        outcome.trust.parts,
+                        dice(outcome.structure.mask, truth),
+                        dice(outcome.prior.mask, truth),
                         simulated.contrast_to_noise.get(outcome.structure.name, float("nan")),
                     )  # fmt: skip
                 )
             path.write_bytes(pickle.dumps(samples))
-            print(path.name, patient.name, kind, [(s.structure, round(s.result_dice, 3), round(s.prior_dice, 3)) for s in samples], f"{time.perf_counter() - began:.0f} s", flush=True)
+            print(
+                path.name,
+                patient.name,
+                kind,
+                [(s.structure, round(s.result_dice, 3), round(s.prior_dice, 3)) for s in samples],
+                f"{time.perf_counter() - began:.0f} s",
+                flush=True,
+            )
 
 
 def load(folder: Path) -> list[Sample]:
@@ -170,7 +183,9 @@ def fit_path(samples: list[Sample], rounds: int, seed: int) -> PathParameters:
         new, results, priors = score(samples, candidate)
         if new > value:
             best, value = candidate, new
-            print(f"{number} {value:+.4f} results {np.mean(results):.4f} priors {np.mean(priors):.4f} {trial}", flush=True)
+            print(
+                f"{number} {value:+.4f} results {np.mean(results):.4f} priors {np.mean(priors):.4f} {trial}", flush=True
+            )
     return best
 
 
@@ -196,12 +211,20 @@ def fit_trust(samples: list[Sample]) -> None:
         test = patients == patient
         if len(np.unique(failed[~test])) < 2:
             continue
-        held_out[test] = LogisticRegression(C=1.0).fit(x[~test][:, keep], ~failed[~test]).predict_proba(x[test][:, keep])[:, 1]
+        held_out[test] = (
+            LogisticRegression(C=1.0).fit(x[~test][:, keep], ~failed[~test]).predict_proba(x[test][:, keep])[:, 1]
+        )
     print("left-out AUROC", roc_auc_score(~failed, held_out))
     print("shipped AUROC", roc_auc_score(~failed, x @ np.array([getattr(TrustParameters(), n) for n in TRUST_PARTS])))
-    print("bias", model.intercept_[0], {TRUST_PARTS[k]: round(float(c), 3) for k, c in zip(keep, model.coef_[0], strict=True)})
+    print(
+        "bias",
+        model.intercept_[0],
+        {TRUST_PARTS[k]: round(float(c), 3) for k, c in zip(keep, model.coef_[0], strict=True)},
+    )
     for n, name in enumerate(TRUST_PARTS):
-        print(f"  {name:14s} AUROC alone {roc_auc_score(~failed, -x[:, n]):.3f}  mean ok {x[~failed, n].mean():.2f} failed {x[failed, n].mean():.2f}")
+        print(
+            f"  {name:14s} AUROC alone {roc_auc_score(~failed, -x[:, n]):.3f}  mean ok {x[~failed, n].mean():.2f} failed {x[failed, n].mean():.2f}"
+        )
 
 
 def main() -> None:

@@ -56,7 +56,7 @@ def sampling_grid(size: int, device: torch.device) -> Tensor:
 
 
 def sample_at(images: Tensor, places: Tensor, mode: str = "bilinear") -> Tensor:
-    """Values of ``images`` (B, C, H, W) at ``places`` (B, 2, h, w) in pixels (centres at +0.5); the edge is repeated."""
+    """Values of ``images`` (B, C, H, W) at ``places`` (B, 2, h, w) in pixels, centres at +0.5; the edge is repeated."""
     size = torch.tensor([images.shape[-1], images.shape[-2]], device=images.device, dtype=torch.float32)
     grid = (places.permute(0, 2, 3, 1) / size) * 2.0 - 1.0
     return F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=False)

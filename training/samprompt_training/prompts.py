@@ -77,7 +77,7 @@ def corrupt(random: Random, masks: Tensor) -> Tensor:
 
 
 def boxes_of(masks: Tensor, random: Random | None = None, jitter: float = 0.0) -> Tensor:
-    """Tight boxes (N, 4) x0, y0, x1, y1 in pixels, each edge moved by up to ``jitter`` of the side; empty: whole image."""
+    """Tight boxes (N, 4) in pixels, each edge moved by up to ``jitter`` of the side; an empty mask: whole image."""
     n, _, height, width = masks.shape
     columns, rows = masks.amax(dim=2)[:, 0] > 0, masks.amax(dim=3)[:, 0] > 0
     xs, ys = torch.arange(width, device=masks.device), torch.arange(height, device=masks.device)

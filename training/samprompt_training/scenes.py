@@ -56,9 +56,7 @@ class Scenes:
     places: Tensor
 
 
-def _lesion_fields(
-    random: Random, batch: int, count: int, places: Tensor, scale: Tensor, seeds: dict[str, Tensor]
-) -> Tensor:
+def _lesion_fields(places: Tensor, scale: Tensor, seeds: dict[str, Tensor]) -> Tensor:
     """Implicit functions (B, count, 3, S, S), positive inside; star-shaped ellipsoids roughened by noise."""
     x = places[:, None, None, 0]
     y = places[:, None, None, 1]
@@ -76,7 +74,7 @@ def _lesion_fields(
     ) ** (1.0 / power)
     angle = torch.atan2(v, u)
     waves = sum(c[f"wave{n}"] * torch.cos(n * angle + c[f"phase{n}"]) for n in (2, 3, 4, 5, 7))
-    rough = sample_at(seeds["rough"], places) if seeds["rough"].shape[1] == count else seeds["rough"]
+    rough = sample_at(seeds["rough"], places)
     return 1.0 + waves + c["roughness"] * rough[:, :, None] - r
 
 
@@ -107,7 +105,7 @@ def _lesion_seeds(random: Random, p: SceneParameters, batch: int) -> dict[str, T
 
 
 def _grey(random: Random, p: SceneParameters, labels: Tensor, noise_scale: Tensor, table: Tensor) -> Tensor:
-    """Grey values (B, 3, S, S) from labels and a table (B, labels): texture, partial volume, gradient, kernel, noise."""
+    """Grey values (B, 3, S, S) from labels and a table (B, labels): texture, gradient, kernel, noise, streaks."""
     batch, size = labels.shape[0], p.size
     values = torch.gather(table, 1, labels.reshape(batch, -1)).reshape(labels.shape)
     texture = smooth_noise(random, (batch, 1, 3, size, size), (2, random.integer(10, 40), random.integer(10, 40)))[:, 0]
@@ -135,7 +133,7 @@ def _grey(random: Random, p: SceneParameters, labels: Tensor, noise_scale: Tenso
 
 
 def _tables(random: Random, p: SceneParameters, batch: int, count: int) -> tuple[Tensor, Tensor]:
-    """Grey level and texture amplitude per label (B, count) in units of the window's width, and CT-like in most scenes."""
+    """Grey level and texture amplitude per label (B, count), in units of the window's width."""
     weights = torch.tensor(_TISSUE_WEIGHTS, device=random.device).expand(batch, -1)
     kind = torch.multinomial(weights, count, replacement=True, generator=random.generator)
     ranges = torch.tensor(_TISSUES, device=random.device, dtype=torch.float32)
@@ -206,7 +204,7 @@ def make_scenes(random: Random, batch: int, p: SceneParameters) -> Scenes:
         ids = background
         if visit == 1:
             ids = sample_at(background.float(), places, mode="nearest").round().long()
-        fields = _lesion_fields(random, batch, p.lesions, places, scale, seeds)
+        fields = _lesion_fields(places, scale, seeds)
         instance = ids.clone()
         for n in range(p.lesions):
             body = fields[:, n] > 0

@@ -46,6 +46,7 @@ class Recipe(BaseModel):
     contrast_weight: float
     ema: float
     threads: int
+    log_every: int = 50
     validate_every: int
     checkpoint_every: int
 
@@ -165,8 +166,18 @@ def _write(state: Any, path: Path) -> None:
     os.replace(partial, path)
 
 
-def train(recipe: Recipe, out: Path) -> Path:
-    """Train, resuming from ``out/checkpoint.pt`` where there is one; returns the path of the weights."""
+def shipped_recipe(name: str) -> dict[str, Any]:
+    """The recipe of that name that comes with the package."""
+    text = resources.files("samprompt_training").joinpath("recipes", name).read_text("utf-8")
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
+
+
+def train(recipe: Recipe, out: Path, stop_at: int | None = None) -> Path:
+    """Train, resuming from ``out/checkpoint.pt`` where there is one; returns the path of the weights.
+
+    ``stop_at`` ends the run early after so many steps, its schedule unchanged, as an interruption would.
+    """
     torch.set_num_threads(recipe.threads)
     torch.set_flush_denormal(True)  # tiny Adam moments are denormal, which slows a CPU severalfold
     out.mkdir(parents=True, exist_ok=True)
@@ -199,7 +210,7 @@ def train(recipe: Recipe, out: Path) -> Path:
     while True:
         minutes = (time.monotonic() - started) / 60
         progress = max(step / recipe.steps, minutes / recipe.max_minutes)
-        if progress >= 1:
+        if progress >= 1 or step == stop_at:
             break
         rate = recipe.learning_rate * min(1.0, (step + 1) / recipe.warmup_steps)
         rate *= 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
@@ -221,7 +232,7 @@ def train(recipe: Recipe, out: Path) -> Path:
         for name, value in parts.items():
             number = float(value.detach())
             running[name] = 0.98 * running.get(name, number) + 0.02 * number
-        if step % 50 == 0:
+        if step % recipe.log_every == 0:
             entry: dict[str, Any] = {"step": step, "minutes": round(minutes, 2), "lr": rate}
             entry |= {k: round(v, 4) for k, v in running.items()}
             if step % recipe.validate_every == 0:
@@ -262,12 +273,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     path = Path(arguments.recipe)
-    text = (
-        path.read_text("utf-8")
-        if path.is_file()
-        else (resources.files("samprompt_training").joinpath("recipes", arguments.recipe).read_text("utf-8"))
-    )
-    print(train(Recipe(**yaml.safe_load(text)), arguments.out))
+    found = yaml.safe_load(path.read_text("utf-8")) if path.is_file() else shipped_recipe(arguments.recipe)
+    print(train(Recipe(**found), arguments.out))
 
 
 if __name__ == "__main__":

@@ -96,6 +96,11 @@ def compare_with_truth(folder: Path, summary: Summary, truth: Sequence[Visit]) -
         known = {s.name: s for s in visit.structures}
         for found in read_structures(folder / record.segmentation, visit.volume):
             if found.name in known:
-                measured = compare(known[found.name], found)
-                cells[(record.name, found.name)] = (f"{measured.dice:.3f}", f"{measured.surface_dice[3.0]:.3f}")
+                measured = compare(known[found.name], found, tolerances=(3.0,))
+                cells[(record.name, found.name)] = _cell(measured.dice), _cell(measured.surface_dice[3.0])
     return cells
+
+
+def _cell(value: float) -> str:
+    """Three digits; a dash where both truth and result are empty, which is right but no Dice."""
+    return "-" if value != value else f"{value:.3f}"

@@ -130,7 +130,7 @@ def picture_pairs(baseline: Volume, result: VisitResult, outcome: StructureOutco
         matching = _same_height(shown, reference, float(now.grid.spacing[2]), drawn, float(then.grid.spacing[2]))
         pairs.append(
             PicturePair(
-                choice.title,
+                choice.title if mask[shown].any() else f"{choice.title} · no result in this slice",
                 picture(now, shown, [("prior", prior), ("result", mask)], centers[0], side, window_now),
                 None
                 if matching is None

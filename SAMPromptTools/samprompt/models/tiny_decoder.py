@@ -87,7 +87,7 @@ class TinyDecoder(nn.Module):
         boxes: Tensor | None,
         masks: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Per prompt (N) image features (N, dim, g, g) and skips; returns logits (N, 1, 4g, 4g), IoU (N,), presence (N,).
+        """Per prompt image features (N, dim, g, g) and skips to logits (N, 1, 4g, 4g), IoU (N,), presence (N,).
 
         ``points`` are coordinates (N, P, 2) in pixels of the input square and labels (N, P); ``boxes`` (N, 4);
         ``masks`` (N, 1, 4g, 4g) logits.

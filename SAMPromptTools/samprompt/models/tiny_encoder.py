@@ -71,7 +71,7 @@ class TinyEncoder(nn.Module):
         self.skip2 = nn.Conv2d(widths[0], dim // 8, 1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(B, 3, S, S) in [0, 1] to tokens (B, dim, S/8, S/8), matching (B, matching_dim, S/4, S/4), skips at S/4, S/2."""
+        """(B, 3, S, S) in [0, 1] to tokens (B, dim, S/8, S/8), matching (B, D, S/4, S/4), skips at S/4 and S/2."""
         x = F.relu(self.stem_norm(self.stem((images - 0.5) * 4.0)), inplace=True)
         s2 = self.stages[0](x)
         s4 = self.stages[1](s2)

@@ -22,7 +22,7 @@ Field = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class SliceCandidate:
-    """One possible section: ``field`` (P, P) is positive inside; ``distance`` is the retrieval distance (NaN: unknown)."""
+    """One possible section: ``field`` (P, P) is positive inside; retrieval ``distance`` is NaN where unknown."""
 
     kind: str
     field: Field

@@ -1,4 +1,4 @@
-"""What is known of a structure from the visits that are contoured: tokens, likelihood, spread. Built once per patient."""
+"""What the contoured visits tell of a structure: tokens, likelihood, spread. Built once per patient."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def learn(
     parameters: PropagationParameters,
     use_grey: bool,
 ) -> Knowledge:
-    """Everything the model keeps of one structure; ``use_grey`` is False where grey levels are not calibrated (CBCT)."""
+    """Everything that is kept of one structure; ``use_grey`` is False where grey levels are not calibrated (CBCT)."""
     references = []
     for encoded, mask in pieces:
         for index in np.flatnonzero(mask.any(axis=(1, 2))):

@@ -26,7 +26,7 @@ _RING_MM = 20.0
 
 
 def _grey_features(grey: NDArray[np.float32], pixel: float) -> NDArray[np.float32]:
-    """Grey level, its local mean and their squares (centred at mid-grey), (4, P, P): a Gaussian log-ratio is quadratic."""
+    """Grey level, local mean and their squares, centred at mid-grey, (4, P, P): a Gaussian log-ratio is quadratic."""
     smooth = ndimage.gaussian_filter(grey, _BLUR_MM / pixel)
     parts = [2.0 * grey - 1.0, 2.0 * smooth - 1.0]
     return np.stack([*parts, *[p**2 for p in parts]]).astype(np.float32)

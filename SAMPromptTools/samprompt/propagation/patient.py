@@ -164,7 +164,7 @@ class _Patient:
                     target.visit,
                     target.orientation,
                     followup,
-                )  # fmt: skip
+                )
             )
         seconds["trust"] = time.perf_counter() - began
         quality = float(min(a.quality for a in alignments))

@@ -17,8 +17,8 @@ from samprompt.space.volume import Volume
 class Region:
     """Slices ``first`` to ``first + grid.shape[0] - 1`` of ``scan``, seen through a square of ``grid``'s pixels.
 
-    ``rows`` (P, nj) and ``columns`` (P, ni) average the scan's pixels over each region pixel (tent kernel, no aliasing);
-    ``inside`` (P, P) is False where the square leaves the scan.
+    ``rows`` (P, nj) and ``columns`` (P, ni) average the scan's pixels over each region pixel (tent kernel, no
+    aliasing); ``inside`` (P, P) is False where the square leaves the scan.
     """
 
     scan: Grid

@@ -52,9 +52,7 @@ class Grid:
         object.__setattr__(self, "ijk_to_ras", matrix)
 
     @classmethod
-    def from_spacing(
-        cls, shape: tuple[int, int, int], spacing: ArrayLike, origin: ArrayLike = (0.0, 0.0, 0.0)
-    ) -> Grid:
+    def from_spacing(cls, shape: tuple[int, int, int], spacing: ArrayLike, origin: ArrayLike = (0.0, 0.0, 0.0)) -> Grid:
         """Grid along the RAS axes; ``spacing`` in mm and ``origin`` (RAS of voxel 0, 0, 0) in (i, j, k) order."""
         matrix = np.diag([*np.asarray(spacing, dtype=float), 1.0])
         matrix[:3, 3] = origin

@@ -22,7 +22,7 @@ _FRAMES = {
 
 @dataclass(frozen=True)
 class Orientation:
-    """Permutation and flips of array axes: ``axes[n]`` is the old axis that becomes axis n, reversed if ``flips[n]``."""
+    """Permutation and flips of array axes: old axis ``axes[n]`` becomes axis n, reversed where ``flips[n]``."""
 
     axes: tuple[int, int, int]
     flips: tuple[bool, bool, bool]

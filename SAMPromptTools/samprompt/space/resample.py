@@ -121,14 +121,15 @@ def _interpolate(
     block = _averaged(source[needed.slices], width)
     moved[:3, 3] -= needed.start
     if order > 1:
-        block = ndimage.spline_filter(block, order, output=np.float32, mode="nearest")
+        block = ndimage.spline_filter(block, order, output=np.float32, mode="mirror")
+    edge = "mirror" if order > 1 else "nearest"  # splines are exact for mirrored borders, as in ITK
     plane = np.indices(under.shape[1:], dtype=np.float64).reshape(2, -1)
     within_plane = moved[:3, 1:3] @ plane + moved[:3, 3:]
     low = -0.5 - np.array(needed.start)[:, None] - 1e-6
     high = np.array(source.shape)[:, None] - 0.5 - np.array(needed.start)[:, None] + 1e-6
     for k in range(under.shape[0]):
         at = within_plane + k * moved[:3, :1]
-        values = ndimage.map_coordinates(block, at, order=order, mode="nearest", prefilter=False)
+        values = ndimage.map_coordinates(block, at, order=order, mode=edge, prefilter=False)
         values[((at < low) | (at > high)).any(axis=0)] = fill
         target = (under.start[0] + k, *under.slices[1:])
         result[target] = values.reshape(under.shape[1:])

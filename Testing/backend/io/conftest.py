@@ -11,7 +11,6 @@ import pydicom
 import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
-
 from samprompt.space.grid import Grid
 
 LPS = np.array([-1.0, -1.0, 1.0])
@@ -80,7 +79,7 @@ def write_ct() -> Callable[..., list[Path]]:
 
 @pytest.fixture
 def write_rtstruct() -> Callable[..., Path]:
-    """Writes an RTSTRUCT: ``write_rtstruct(path, {name: [contour, ...]})``; a contour is (n, 3) RAS mm or (form, it)."""
+    """Writes an RTSTRUCT: ``write_rtstruct(path, {name: [contour, ...]})``; a contour is (n, 3) RAS or (form, it)."""
 
     def write(path: Path, regions: dict[str, list[Any]], kind: str = "GTV") -> Path:
         data = _file(path, RTStructureSetStorage, Modality="RTSTRUCT", StructureSetLabel="plan")

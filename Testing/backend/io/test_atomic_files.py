@@ -10,12 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from samprompt.contract.errors import OutputError
 from samprompt.io.atomic import replacing
 from samprompt.io.images import read_volume, write_volume
 from samprompt.space.grid import Grid
 from samprompt.space.volume import Volume
+
+
+def _write_and_raise(target: Path, error: BaseException) -> None:
+    with replacing(target) as temporary:
+        temporary.write_bytes(b"half")
+        raise error
 
 
 def test_a_file_takes_its_name_only_when_it_is_complete(tmp_path: Path) -> None:
@@ -32,24 +37,21 @@ def test_a_file_takes_its_name_only_when_it_is_complete(tmp_path: Path) -> None:
 def test_the_old_file_stays_when_writing_fails(tmp_path: Path) -> None:
     target = tmp_path / "result.json"
     target.write_text("old")
-    with pytest.raises(ValueError, match="stop"), replacing(target) as temporary:
-        temporary.write_text("new")
-        raise ValueError("stop")
+    with pytest.raises(ValueError, match="stop"):
+        _write_and_raise(target, ValueError("stop"))
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 
 
 def test_ctrl_c_while_writing_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "x.nrrd") as temporary:
-        temporary.write_bytes(b"half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        _write_and_raise(tmp_path / "x.nrrd", KeyboardInterrupt())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_full_disk_is_an_output_error_with_a_hint(tmp_path: Path) -> None:
-    with pytest.raises(OutputError) as caught, replacing(tmp_path / "x.nrrd") as temporary:
-        temporary.write_bytes(b"half")
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OutputError) as caught:
+        _write_and_raise(tmp_path / "x.nrrd", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     assert caught.value.exit_code == 2
     assert "space" in caught.value.hint
     assert list(tmp_path.iterdir()) == []

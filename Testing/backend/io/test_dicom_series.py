@@ -10,7 +10,6 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-
 from samprompt.contract.errors import DicomSeriesError, GridError, NotAnImageError, UnreadableFileError
 from samprompt.io.dicom_series import list_series, series_info
 from samprompt.io.images import read_volume

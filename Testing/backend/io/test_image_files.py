@@ -14,7 +14,6 @@ import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from samprompt.contract.errors import (
     GridError,
     IntensityError,
@@ -174,7 +173,7 @@ def test_two_contradicting_nifti_matrices_are_resolved_as_itk_does(tmp_path: Pat
     with collected_notes() as notes:
         back = read_volume(tmp_path / "x.nii")
     assert np.abs(back.grid.ijk_to_ras - itk_matrix(tmp_path / "x.nii")).max() < 1e-4
-    assert bool(notes) == (codes[0] > 0 and codes[1] > 0 or codes == (0, 0))
+    assert bool(notes) == ((codes[0] > 0 and codes[1] > 0) or codes == (0, 0))
 
 
 def test_a_sheared_nifti_is_refused_even_with_a_good_qform(tmp_path: Path) -> None:
@@ -184,7 +183,7 @@ def test_a_sheared_nifti_is_refused_even_with_a_good_qform(tmp_path: Path) -> No
     image.set_qform(np.eye(4), code=1)
     image.set_sform(sheared, code=2)
     nibabel.save(image, tmp_path / "x.nii")
-    with pytest.raises(GridError, match="x.nii"):
+    with pytest.raises(GridError, match=r"x\.nii"):
         read_volume(tmp_path / "x.nii")
 
 
@@ -192,7 +191,7 @@ def test_a_sheared_nrrd_is_refused(tmp_path: Path) -> None:
     header = {"space": "left-posterior-superior", "space directions": [[1, 0, 0], [0, 1, 0], [0, 0.3, 1]],
               "space origin": [0, 0, 0], "kinds": ["domain"] * 3}  # fmt: skip
     nrrd.write(str(tmp_path / "x.nrrd"), np.zeros((3, 4, 5), dtype=np.int16), header)
-    with pytest.raises(GridError, match="x.nrrd"):
+    with pytest.raises(GridError, match=r"x\.nrrd"):
         read_volume(tmp_path / "x.nrrd")
 
 

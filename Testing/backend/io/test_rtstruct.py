@@ -11,8 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
-from scipy import ndimage
-
 from samprompt.contract.errors import GridError, StructureError, UnreadableFileError
 from samprompt.io.images import read_volume
 from samprompt.io.notes import collected_notes
@@ -21,6 +19,7 @@ from samprompt.io.rtstruct import find_rtstructs, read_rtstruct
 from samprompt.io.structures import read_structures
 from samprompt.space.grid import Grid
 from samprompt.space.volume import Volume
+from scipy import ndimage
 
 WriteRtstruct = Callable[..., Path]
 
@@ -276,8 +275,10 @@ def test_a_real_contour_agrees_with_rt_utils(shared_data: Path, series: str) -> 
     by_place = {round(float(item.ImagePositionPatient[2]), 1): item.SOPInstanceUID for item in slices}
     for item in data.ROIContourSequence[0].ContourSequence:
         item.ContourImageSequence[0].ReferencedSOPInstanceUID = by_place[round(float(item.ContourData[2]), 1)]
+    for item in slices:  # nor does it keep rows and columns apart in images that are not square
+        item.Rows = item.Columns = max(volume.grid.shape[1:])
     other = rt_utils.RTStruct(slices, data)
-    mask = np.moveaxis(other.get_roi_mask_by_name(found.name), 2, 0)
+    mask = np.moveaxis(other.get_roi_mask_by_name(found.name), 2, 0)[:, : volume.grid.shape[1], : volume.grid.shape[2]]
     # It rounds contours to whole pixels and draws the border as inside, so it is up to a pixel larger all round.
     assert not (found.mask & ~mask).any()
     cross = ndimage.generate_binary_structure(2, 2)[None]

@@ -7,7 +7,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-
 from samprompt.models.tiny import TinyBackbone, load_tiny
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
-
 from samprompt.space.grid import Grid
 from samprompt.space.structure import Structure
 from samprompt.space.visit import Visit
 from samprompt.space.volume import Volume
+from scipy import ndimage
 
 BODY = Grid.from_spacing((26, 96, 112), (2.5, 2.5, 3.0), (-139.0, -118.0, -37.0))
 

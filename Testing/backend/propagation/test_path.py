@@ -6,7 +6,6 @@ import itertools
 
 import numpy as np
 import pytest
-
 from samprompt.contract.propagation import PathParameters
 from samprompt.propagation.path import Section, cheapest_path, transition_costs, unary_costs
 

@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
-
 from samprompt.contract.propagation import RegionParameters
 from samprompt.propagation.region import make_region, side_of
 from samprompt.space.grid import Grid
 from samprompt.space.orientation import slice_normal, towards
 from samprompt.space.structure import Structure
 from samprompt.space.volume import Volume
+from scipy.spatial.transform import Rotation
 
 
 def oblique_grid(shape: tuple[int, int, int], angles: tuple[float, float, float], flips: tuple[int, int, int]) -> Grid:

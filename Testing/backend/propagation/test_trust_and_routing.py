@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-
 from samprompt.contract.propagation import TrustParameters
 from samprompt.propagation.routing import cut_by_border, route_of, typical_width
 from samprompt.propagation.trust import score_trust, slices_to_check
@@ -45,7 +44,9 @@ def test_missing_and_nan_doubts_count_nothing() -> None:
 
 def test_a_true_responder_is_not_punished_for_differing_from_the_prior() -> None:
     parameters = TrustParameters()
-    assert score_trust({"departure": 0.9}, parameters, []).score >= score_trust({"departure": 0.0}, parameters, []).score
+    assert (
+        score_trust({"departure": 0.9}, parameters, []).score >= score_trust({"departure": 0.0}, parameters, []).score
+    )
 
 
 def test_an_untrusted_alignment_flags_whatever_the_rest_says() -> None:

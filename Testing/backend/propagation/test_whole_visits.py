@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.spatial.transform import Rotation
-
 from samprompt.contract.errors import Cancelled, EnvironmentProblem, StructureError
 from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import METHODS, PropagationParameters
@@ -15,6 +13,7 @@ from samprompt.propagation.patient import propagate_visits
 from samprompt.space.grid import Grid
 from samprompt.space.structure import Structure
 from samprompt.space.visit import Visit
+from scipy.spatial.transform import Rotation
 
 
 def one(baseline, followup, backbone, **options):
@@ -78,7 +77,9 @@ def test_flipped_and_oblique_follow_up_grids_give_masks_at_the_same_place(
     matrix[:3, 3] = -matrix[:3, :3] @ middle
     grid = Grid((20, 92, 112), matrix)
     followup = phantom.draw(grid, seed=5, name="oblique")
-    outcome = one(baseline, phantom.bare(followup), tiny, parameters=PropagationParameters(method), cache=cache).outcomes[0]
+    outcome = one(
+        baseline, phantom.bare(followup), tiny, parameters=PropagationParameters(method), cache=cache
+    ).outcomes[0]
     assert outcome.structure.grid is followup.volume.grid or outcome.structure.grid.same_as(grid)
     if method in ("copied", "rigid", "deformable", "p2sam3d"):
         assert phantom.dice(outcome.structure.mask, followup.structures[0].mask) > 0.85
