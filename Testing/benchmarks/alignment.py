@@ -4,8 +4,8 @@
 
 A follow-up is the baseline's own scan, denoised, moved by a known smooth deformation and set-up error, sampled on
 another grid with another field of view, and given noise of its own; so the error of every stage is known at every
-point. Table: mean target registration error (mm) in and within 15 mm of the structure, Dice of the warped structure, for
-copied, rigid, local rigid and deformable; the quality, estimated error and seconds. ``--strangers`` aligns every
+point. Table: mean target registration error (mm) in and within 15 mm of the structure, Dice of the warped structure,
+for copied, rigid, local rigid and deformable; the quality, estimated error and seconds. ``--strangers`` aligns every
 patient to every other: the quality must be low and the answer not trusted.
 """
 

@@ -21,7 +21,6 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from machine import describe_machine, write_row
-
 from samprompt.io.images import read_volume
 from samprompt.io.structures import read_structures
 from samprompt.models.registry import load_backbone
@@ -48,9 +47,8 @@ class Recording:
 
 
 def random_vit_b() -> Any:
-    from segment_anything import sam_model_registry
-
     from samprompt.models.sam import SamBackbone
+    from segment_anything import sam_model_registry
 
     torch.manual_seed(0)
     return SamBackbone(sam_model_registry["vit_b"](), torch.device("cpu"))

@@ -34,7 +34,7 @@ from samprompt.synthesis.visits import simulate_visit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-PATIENTS = 18  # seeds 100.. of three kinds in turn; evaluation uses other seeds
+PATIENTS = 12  # seeds 100.. of three kinds in turn; evaluation uses other seeds
 
 
 @dataclass
@@ -116,7 +116,7 @@ def collect(out: Path, part: int, parts: int) -> None:
                         dice(outcome.structure.mask, truth),
                         dice(outcome.prior.mask, truth),
                         simulated.contrast_to_noise.get(outcome.structure.name, float("nan")),
-                    )  # fmt: skip
+                    )
                 )
             path.write_bytes(pickle.dumps(samples))
             print(
@@ -161,8 +161,11 @@ SPACE = {
     "transport_weight": (0.0, 0.15),
     "smoothness_weight": (0.05, 0.8),
     "leave_prior_margin": (0.0, 0.08),
-    "presence_per_mm": (0.005, 0.08),
+    "presence_per_mm": (0.0, 0.3),
+    "certainty_cap": (0.6, 4.0),
     "minimum_error": (1.0, 5.0),
+    "reliable_from": (-0.3, 0.4),
+    "reliable_to": (0.1, 1.0),
 }
 
 
@@ -189,7 +192,17 @@ def fit_path(samples: list[Sample], rounds: int, seed: int) -> PathParameters:
     return best
 
 
-TRUST_PARTS = ("alignment", "contrast", "cycle", "disagreement", "retrieval", "separation", "change", "border")
+TRUST_PARTS = (
+    "alignment",
+    "contrast",
+    "cycle",
+    "disagreement",
+    "retrieval",
+    "separation",
+    "change",
+    "border",
+    "unreliable",
+)
 
 
 def fit_trust(samples: list[Sample]) -> None:
@@ -222,9 +235,9 @@ def fit_trust(samples: list[Sample]) -> None:
         {TRUST_PARTS[k]: round(float(c), 3) for k, c in zip(keep, model.coef_[0], strict=True)},
     )
     for n, name in enumerate(TRUST_PARTS):
-        print(
-            f"  {name:14s} AUROC alone {roc_auc_score(~failed, -x[:, n]):.3f}  mean ok {x[~failed, n].mean():.2f} failed {x[failed, n].mean():.2f}"
-        )
+        alone = roc_auc_score(~failed, -x[:, n])
+        means = x[~failed, n].mean(), x[failed, n].mean()
+        print(f"  {name:14s} AUROC alone {alone:.3f}, mean {means[0]:.2f} where good, {means[1]:.2f} where failed")
 
 
 def main() -> None:

@@ -98,7 +98,7 @@ def print_summary(summary: Summary, out: Path, extra: dict[tuple[str, str], Sequ
     """
     console = Console(highlight=False)
     if not console.is_terminal:
-        console = Console(highlight=False, width=150)
+        console = Console(highlight=False, width=180)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for heading, justify in (("Visit", "left"), ("Structure", "left"), ("ml", "right"), ("change", "right")):
         table.add_column(heading, justify="right" if justify == "right" else "left", overflow="fold")

@@ -19,11 +19,7 @@ import typer
 
 from samprompt.cli.demo import demo
 from samprompt.cli.doctor import doctor
-
-try:
-    from samprompt.cli.evaluate import evaluate
-except ModuleNotFoundError:
-    evaluate = lambda: None
+from samprompt.cli.evaluate import evaluate
 from samprompt.cli.models import models_app
 from samprompt.cli.propagate import propagate
 from samprompt.contract.errors import Cancelled, OutOfMemory, OutputError, SamPromptError

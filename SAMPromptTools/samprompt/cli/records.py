@@ -131,13 +131,27 @@ def picture_pairs(baseline: Volume, result: VisitResult, outcome: StructureOutco
         pairs.append(
             PicturePair(
                 choice.title if mask[shown].any() else f"{choice.title} · no result in this slice",
-                picture(now, shown, [("prior", prior), ("result", mask)], centers[0], side, window_now),
+                picture(
+                    now, shown, _sections(shown, [("prior", prior), ("result", mask)]), centers[0], side, window_now
+                ),
                 None
                 if matching is None
-                else picture(then, matching, [("baseline", drawn)], centers[1], side, window_then),
+                else picture(then, matching, _sections(matching, [("baseline", drawn)]), centers[1], side, window_then),
             )
         )
     return pairs
+
+
+def _sections(shown: int, masks: list[tuple[str, NDArray[np.bool_]]]) -> list[tuple[str, NDArray[np.bool_]]]:
+    """The masks' sections in slice ``shown``; where none has one, the nearest section of the last mask that has any."""
+    sections = [(what, mask[shown]) for what, mask in masks]
+    if any(section.any() for _, section in sections):
+        return sections
+    for _, mask in reversed(masks):
+        slices = np.flatnonzero(mask.any(axis=(1, 2)))
+        if slices.size:
+            return [("nearest", mask[slices[int(np.argmin(np.abs(slices - shown)))]])]
+    return []
 
 
 def _same_height(

@@ -54,12 +54,19 @@ class PathParameters:
     log_ratio_clip: float = 2.0  # clip of the log-likelihood ratio per pixel
     appearance_weight: float = 0.5  # gain per mm2 and unit of the log-likelihood ratio
     decoder_weight: float = 0.5  # gain per mm2 and unit of the decoder's averaged logit, clipped as the ratio
-    prior_weight: float = 0.8  # cost per mm2 of disagreement with the warped prior, half of it within the error's reach
+    # cost per mm2 of disagreement with the warped prior at the registration's error from its edge; half of it nearer,
+    # more with every further error up to the cap
+    prior_weight: float = 0.8
+    certainty_cap: float = 2.0
     transport_weight: float = 0.05  # of a candidate's area, per standard deviation of the baseline's own distances
     smoothness_weight: float = 0.3  # cost per mm2 by which neighbours differ beyond what the prior's slices differ
     leave_prior_margin: float = 0.02  # share of the prior's area that must be gained before the prior is left
     presence_per_mm: float = 0.03  # of the nearest prior section's area, per mm outside the warped extent
     minimum_error: float = 2.0  # mm; the prior's edge is never taken to be more certain than this
+    # The evidence counts in full from the upper reliability on and not at all below the lower one (shares of a prior's
+    # error that it takes back on the baseline, where the truth is known).
+    reliable_from: float = 0.0
+    reliable_to: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ class TrustParameters:
     retrieval: float = -0.3  # standard deviations of retrieval distance beyond the baseline's own mean
     separation: float = -1.0  # 1 - mean log-likelihood ratio inside minus outside, in units of twice its clip
     change: float = -1.0  # |log(volume ratio)| beyond log 2
+    unreliable: float = -1.0  # 1 - reliability of the evidence on the baseline
     border: float = -1.0  # share of the result's slices that touch the scan's border
     departure: float = 0.0  # 1 - Dice with the warped prior; weight 0, since a true responder must not be punished
     absent: float = -2.0  # 1 when the result is empty

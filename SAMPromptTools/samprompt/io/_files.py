@@ -50,6 +50,19 @@ def existing(path: Path | str) -> Path:
     raise MissingFileError(f"{path} does not exist.", "Check the path for a typing error.")
 
 
+def files_in(folder: Path, deep: bool = False) -> list[Path]:
+    """The files of a folder by name, with those of its subfolders when ``deep``.
+
+    Raises:
+        UnreadableFileError: the folder may not be read.
+    """
+    try:
+        return sorted(p for p in (folder.rglob("*") if deep else folder.iterdir()) if p.is_file())
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UnreadableFileError(f"{folder} cannot be read: {reason}.", "Check the permissions.") from error
+
+
 def is_dicom(path: Path) -> bool:
     """Whether the file begins as DICOM files do, or is called ``.dcm``."""
     if has_extension(path, (".dcm", ".ima", ".dicom")):

@@ -9,7 +9,7 @@ from html import escape
 
 _WIDTH, _HEIGHT = 340.0, 190.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40.0, 6.0, 22.0, 30.0
-_INSET = 26.0  # room for half a label at the first and the last point
+_INSET = 34.0  # room for half a label at the first and the last point
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,10 @@ def volume_chart(points: Sequence[ChartPoint]) -> str:
         svg.append(f'<line class="gridline" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         svg.append(f'<text class="tick" x="{_LEFT - 6}" y="{y + 3.5:.1f}" text-anchor="end">{top * fraction:g}</text>')
     svg.append(f'<text class="tick" x="{_LEFT - 6}" y="{_TOP - 10}" text-anchor="end">ml</text>')
-    if len(points) > 1:
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(xs, ys, strict=True))
-        svg.append(f'<polyline class="line" points="{line}"/>')
+    for n in range(len(points) - 1):
+        vague = " vague" if points[n].truncated or points[n + 1].truncated else ""
+        ends = f'x1="{xs[n]:.1f}" y1="{ys[n]:.1f}" x2="{xs[n + 1]:.1f}" y2="{ys[n + 1]:.1f}"'
+        svg.append(f'<line class="line{vague}" {ends}/>')
     stride = math.ceil(len(points) / 12)
     for n, (point, x, y) in enumerate(zip(points, xs, ys, strict=True)):
         title = f"<title>{escape(point.visit)}: {point.volume_ml:.2f} ml{', truncated' * point.truncated}</title>"
@@ -55,7 +56,7 @@ def volume_chart(points: Sequence[ChartPoint]) -> str:
         if len(points) <= 8:
             svg.append(f'<text class="value" x="{x:.1f}" y="{y - 10:.1f}" text-anchor="middle">{_short(point)}</text>')
         if n % stride == 0:
-            label = escape(_elided(point.visit, max(6, int(54 / max(len(points), 1)))))
+            label = escape(_elided(point.visit, max(6, int(46 / max(len(points), 1)))))
             svg.append(f'<text class="tick" x="{x:.1f}" y="{_HEIGHT - 10}" text-anchor="middle">{label}</text>')
     svg.append("</svg>")
     return "".join(svg)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from samprompt.contract.errors import DicomSeriesError, GridError, NotAnImageError, UnreadableFileError
 from samprompt.io import _dicom_geometry as geometry
 from samprompt.io._dicom import BROKEN, read_dicom, rescaled_pixels
-from samprompt.io._files import existing
+from samprompt.io._files import existing, files_in
 from samprompt.io.notes import note
 from samprompt.space.grid import Grid
 from samprompt.space.volume import Volume
@@ -131,7 +131,7 @@ def read_series(path: Path | str) -> Volume:
 
 def _groups(path: Path) -> list[list[_Slice]]:
     """Headers of the image files, one list per series and geometry; of a file, the one list that holds it."""
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else sorted(path.parent.iterdir())
+    files = files_in(path, deep=True) if path.is_dir() else files_in(path.parent)
     groups: dict[tuple[Any, ...], list[_Slice]] = {}
     chosen: tuple[Any, ...] | None = None
     for file in files:

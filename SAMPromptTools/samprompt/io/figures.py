@@ -71,7 +71,7 @@ class SlicePicture:
 
     png: str
     side_mm: float
-    outlines: tuple[tuple[str, str], ...]  # (what it is: "prior", "result" or "baseline"; SVG path data)
+    outlines: tuple[tuple[str, str], ...]  # (what it is: "prior", "result", "baseline" or "nearest"; SVG path data)
     letters: tuple[str, str, str, str]
     plane: str
     caption: str
@@ -90,10 +90,10 @@ def picture(
     side_mm: float,
     window: Window,
 ) -> SlicePicture:
-    """One slice of ``view`` round ``center`` (down, right; fractional) with the outlines of masks.
+    """One slice of ``view`` round ``center`` (down, right; fractional) with the outlines of sections.
 
-    ``outlines`` are (what it is, turned mask); beyond the scan the picture is black. Its pixels are square whatever
-    the voxels are, so lengths are true in both directions.
+    ``outlines`` are (what it is, section as shown: (down, right)); beyond the scan the picture is black. Its pixels are
+    square whatever the voxels are, so lengths are true in both directions.
     """
     spacing = (float(view.grid.spacing[1]), float(view.grid.spacing[0]))
     pixels = int(np.clip(round(side_mm / min(spacing)), 48, _MAXIMUM_PIXELS))
@@ -105,7 +105,7 @@ def picture(
         grey = ndimage.gaussian_filter(grey, blur)
     at = np.meshgrid(center[0] + offsets / spacing[0], center[1] + offsets / spacing[1], indexing="ij")
     shown = np.round(ndimage.map_coordinates(grey, at, order=1, mode="constant", cval=0.0) * 255.0)
-    paths = [(what, _outline(mask[slice_number], center, spacing, side_mm)) for what, mask in outlines]
+    paths = [(what, _outline(section, center, spacing, side_mm)) for what, section in outlines]
     return SlicePicture(
         base64.b64encode(grey_png(np.clip(shown, 0, 255).astype(np.uint8))).decode("ascii"),
         side_mm,

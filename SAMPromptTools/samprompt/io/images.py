@@ -16,6 +16,7 @@ from samprompt.io.metaimage import write_mha
 from samprompt.io.nifti import write_nifti
 from samprompt.io.notes import note
 from samprompt.io.nrrd import write_nrrd
+from samprompt.io.seg_nrrd import is_segmentation
 from samprompt.space.grid import Grid
 from samprompt.space.volume import Volume
 
@@ -40,12 +41,9 @@ def read_volume(path: Path | str) -> Volume:
     if found.is_dir() or (not _files.has_extension(found, _files.IMAGES) and _files.is_dicom(found)):
         return _checked(read_series(found))
     raw = _files.read_raw(found)
-    if raw.components > 1 or raw.array.ndim != 3:
-        what = (
-            "a segmentation with overlapping segments"
-            if _files.has_extension(found, _files.SEGMENTATION)
-            else (f"{raw.components} values per voxel (colours or vectors)")
-        )
+    if raw.components > 1 or raw.array.ndim != 3 or is_segmentation(raw):
+        colors = f"{raw.components} values per voxel (colours or vectors)"
+        what = "a segmentation" if is_segmentation(raw) else colors
         raise NotAnImageError(f"{found} holds {what}, not one grey value per voxel.", "Give the CT image itself.")
     try:
         grid = Grid((raw.array.shape[0], raw.array.shape[1], raw.array.shape[2]), raw.ijk_to_ras)

@@ -71,7 +71,7 @@ def structures_of_folder(folder: Path) -> tuple[Structure, ...]:
 
 def mask_files(folder: Path) -> list[Path]:
     """The image files directly in ``folder``, by name."""
-    return sorted(p for p in folder.iterdir() if p.is_file() and _files.has_extension(p, _files.IMAGES))
+    return [p for p in _files.files_in(folder) if _files.has_extension(p, _files.IMAGES)]
 
 
 def write_label_map(path: Path, structures: Sequence[Structure], grid: Grid) -> None:

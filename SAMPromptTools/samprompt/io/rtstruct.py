@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from samprompt.contract.errors import GridError, StructureError, UnreadableFileError
 from samprompt.io import _planes
 from samprompt.io._dicom import BROKEN, read_dicom
-from samprompt.io._files import is_dicom
+from samprompt.io._files import files_in, is_dicom
 from samprompt.io._itk import LPS_TO_RAS
 from samprompt.io.label_maps import color_of
 from samprompt.io.notes import note
@@ -46,7 +46,7 @@ class RegionOfInterest:
 
 def find_rtstructs(folder: Path) -> list[Path]:
     """Every RTSTRUCT file in a folder and its subfolders."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    files = files_in(folder, deep=True)
     return [file for file in files if is_dicom(file) and _modality(file) == "RTSTRUCT"]
 
 

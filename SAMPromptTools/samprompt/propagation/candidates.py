@@ -65,14 +65,23 @@ def soft_prior(mask: NDArray[np.bool_], sigma_pixels: float) -> Field:
 
 
 def fuse(
-    decoder: Field, ratio: Field, guide: NDArray[np.bool_], pixel: float, error_mm: float, parameters: PathParameters
+    decoder: Field,
+    ratio: Field,
+    guide: NDArray[np.bool_],
+    pixel: float,
+    error_mm: float,
+    parameters: PathParameters,
+    belief: float = 1.0,
 ) -> SliceCandidate:
-    """Pixel by pixel what the path's own costs favour: likelihood, decoder and prior added up, slightly smoothed."""
+    """Pixel by pixel what the path's own costs favour: likelihood, decoder and prior added up, slightly smoothed.
+
+    ``belief`` in [0, 1] weighs the first two against the prior.
+    """
     p = parameters
     prior = np.clip(prior_field(guide, pixel) / error_mm, -2.0, 2.0) * 0.5
     field = (
-        p.appearance_weight * np.clip(ratio, -p.log_ratio_clip, p.log_ratio_clip)
-        + p.decoder_weight * decoder
+        belief * p.appearance_weight * np.clip(ratio, -p.log_ratio_clip, p.log_ratio_clip)
+        + belief * p.decoder_weight * decoder
         + p.prior_weight * prior
     )
     return SliceCandidate("fused", np.asarray(ndimage.gaussian_filter(field, 1.0), dtype=np.float32))

@@ -49,6 +49,7 @@ class Candidates:
     deviations: tuple[NDArray[np.float64], ...]
     beyond: NDArray[np.float64]  # mm outside the warped extent, per slice
     error_mm: float
+    reliability: float
 
 
 def propose(
@@ -88,7 +89,7 @@ def propose(
         known = maker.distances(encoded, index, masks[1:]) if len(masks) > 1 else []
         deviations.append(np.array([0.0, *[knowledge.deviation(d) if d < 1e9 else 0.0 for d in known]]))
         slices.append(found)
-    return Candidates(tuple(slices), ratios, priors, tuple(deviations), beyond, maker.error_mm)
+    return Candidates(tuple(slices), ratios, priors, tuple(deviations), beyond, maker.error_mm, knowledge.reliability)
 
 
 def _shrunk(mask: NDArray[np.bool_], distance_mm: float, pixel: float) -> NDArray[np.bool_] | None:
@@ -103,26 +104,28 @@ def choose(
 ) -> tuple[list[SliceCandidate], list[Section], list[int]]:
     """The chosen candidate of every slice, what it was chosen from (with the fused one last), and its index."""
     p, area = parameters.path, region.pixel_area
+    span = max(p.reliable_to - p.reliable_from, 1e-6)
+    belief = float(np.clip((proposed.reliability - p.reliable_from) / span, 0.0, 1.0))
+    if proposed.priors is None:
+        belief = 1.0  # there is nothing else to believe
     slices = [list(found.candidates) for found in proposed.slices]
     for index, found in enumerate(proposed.slices):
         if found.guide is not None:
-            slices[index].append(
-                fuse(found.decoder, proposed.ratios[index], found.guide, region.pixel, proposed.error_mm, p)
-            )
+            ratio, error = proposed.ratios[index], proposed.error_mm
+            slices[index].append(fuse(found.decoder, ratio, found.guide, region.pixel, error, p, belief))
     sections = []
-    # Without a likelihood or a trusted prior nothing says "present": the decoder's opinion counts alone then.
     for index, found in enumerate(proposed.slices):
         masks = np.stack([c.mask & region.inside for c in slices[index]])
         clipped = np.clip(proposed.ratios[index], -p.log_ratio_clip, p.log_ratio_clip)
-        evidence = p.appearance_weight * clipped + p.decoder_weight * found.decoder
+        evidence = belief * (p.appearance_weight * clipped + p.decoder_weight * found.decoder)
         prior, certainty = None, np.ones(masks.shape[1:], np.float32)
         if proposed.priors is not None:
             prior = proposed.priors[index]
             if prior.any():
                 distance = np.abs(prior_field(prior, region.pixel))
-                certainty = np.clip(distance / proposed.error_mm, 0.5, 1.0).astype(np.float32)
+                certainty = np.clip(distance / proposed.error_mm, 0.5, p.certainty_cap).astype(np.float32)
             else:
-                certainty *= np.float32(np.clip(proposed.beyond[index] / proposed.error_mm, 0.5, 1.0))
+                certainty *= np.float32(np.clip(proposed.beyond[index] / proposed.error_mm, 0.5, p.certainty_cap))
         deviation = np.zeros(len(masks))
         deviation[: len(proposed.deviations[index])] = proposed.deviations[index]
         unary = unary_costs(masks, evidence, prior, certainty, deviation, area, p)
@@ -239,7 +242,7 @@ def _parts(
 ) -> dict[str, float]:
     """The doubts of the trust score that need the model (see ``TrustParameters``)."""
     areas = sections.sum(axis=(1, 2)).astype(float)
-    parts: dict[str, float] = {"absent": float(areas.sum() == 0)}
+    parts: dict[str, float] = {"absent": float(areas.sum() == 0), "unreliable": 1.0 - proposed.reliability}
     if areas.sum() == 0:
         return parts
     agreement, weights = [], []

@@ -36,7 +36,7 @@ def unary_costs(
     """Cost (N,) of each candidate on its own.
 
     ``fields`` (P, P) is the evidence per pixel (weighted log-likelihood ratio and decoder logit, positive inside);
-    ``prior`` is the warped prior's section or None; ``certainty`` (P, P) in [0, 1] weighs disagreement with it;
+    ``prior`` is the warped prior's section or None; ``certainty`` (P, P) weighs disagreement with it;
     ``deviation`` (N,) is the retrieval distance in standard deviations of the baseline's own, 0 where unknown.
     """
     flat = masks.reshape(len(masks), -1).astype(np.float32)

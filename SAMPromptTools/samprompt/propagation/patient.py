@@ -29,6 +29,7 @@ from samprompt.propagation.knowledge import (
 )
 from samprompt.propagation.outcome import judge, summarise
 from samprompt.propagation.region import make_region
+from samprompt.propagation.reliability import measure_reliability
 from samprompt.propagation.result import StructureOutcome, VisitResult
 from samprompt.propagation.routing import Route, route_of
 from samprompt.space.orientation import Orientation, slice_normal, towards
@@ -263,5 +264,6 @@ class _Patient:
                 )
             pieces.append((self.encoded[place], on_region(mine[0].mask, self.encoded[place])))
         use_grey = base.volume.modality == "CT"
-        self.knowledge[key] = learn(pieces, self.backbone, self.parameters, use_grey)
+        known = learn(pieces, self.backbone, self.parameters, use_grey)
+        self.knowledge[key] = replace(known, reliability=measure_reliability(known, self.backbone, self.parameters))
         return self.knowledge[key]

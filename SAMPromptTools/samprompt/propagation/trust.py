@@ -18,6 +18,7 @@ _WORDS: tuple[tuple[str, float, str], ...] = (
     ("cycle", 0.35, "carried back to the baseline the result finds the known contour poorly (Dice {good:.2f})"),
     ("disagreement", 0.2, "the leading candidates disagree with the result (mean Dice {good:.2f})"),
     ("retrieval", 1.5, "inside the result the image looks unlike the baseline's structure ({value:.1f} SD)"),
+    ("unreliable", 0.7, "on the baseline itself the model finds this structure's edge poorly"),
     ("separation", 0.5, "inside and outside of the result look alike to the model"),
     ("change", 0.2, "the volume changed implausibly much ({percent:+.0f} %)"),
     ("border", 0.05, "the result reaches the border of the scan"),

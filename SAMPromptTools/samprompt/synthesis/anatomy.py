@@ -23,8 +23,8 @@ class Anatomy:
     """The patient at baseline while a change is worked into him; changed in place.
 
     ``array`` (HU, without noise) and ``masks`` (by structure name) are on ``grid``; ``target`` names the structure that
-    changes. ``displacement`` (3, k, j, i; RAS mm) on ``lattice`` is the backward map of what moves; ``edited`` marks voxels
-    whose content was made up. ``notes`` say in words what was done.
+    changes. ``displacement`` (3, k, j, i; RAS mm) on ``lattice`` is the backward map of what moves; ``edited`` marks
+    voxels whose content was made up. ``notes`` say in words what was done.
     """
 
     array: Float
@@ -88,5 +88,5 @@ class Anatomy:
         return np.asarray(ndimage.distance_transform_edt(~mask, sampling=self.grid.spacing_kji) <= distance_mm)
 
     def outside_to_air(self) -> None:
-        """Take everything that is not patient (table, clothes) out of the image."""
-        self.array = np.where(self.body, self.array, AIR_HU).astype(np.float32)
+        """Take what is not patient (table, clothes) out of the image, sparing 3 mm of skin and its partial volume."""
+        self.array = np.where(self._near(self.body, 3.0), self.array, AIR_HU).astype(np.float32)

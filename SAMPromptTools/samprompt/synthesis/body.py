@@ -31,7 +31,9 @@ def body_mask(array: Float, grid: Grid) -> Bool:
     on a grid of about 3 mm and brought back, so the surface is right to about 1.5 mm.
     """
     step = tuple(max(1, round(3.0 / float(s))) for s in grid.spacing_kji)
-    coarse = ndimage.uniform_filter(array, step)[:: step[0], :: step[1], :: step[2]]
+    padded = np.pad(array, [(0, -n % s) for n, s in zip(array.shape, step, strict=True)], mode="edge")
+    k, j, i = (n // s for n, s in zip(padded.shape, step, strict=True))
+    coarse = padded.reshape(k, step[0], j, step[1], i, step[2]).mean(axis=(1, 3, 5))
     spacing = grid.spacing_kji * np.array(step)
     dense = coarse > _DENSE_HU
     core = ~_near(~dense, _OPENING_MM, spacing)
@@ -53,12 +55,14 @@ def body_mask(array: Float, grid: Grid) -> Bool:
     for index in range(1, count + 1):
         region = labels == index
         pure = float((coarse[region] < _PURE_AIR_HU).mean())
-        if not (region & border).any() or (pure < _PURE_AIR_SHARE and float(coarse[region].max()) < _DENSE_HU):
+        if not (region & border).any() or pure < _PURE_AIR_SHARE:
             body |= region
-    where = np.ix_(
-        *(np.minimum(np.arange(n) // s, c - 1) for n, s, c in zip(array.shape, step, body.shape, strict=True))
+    ratio = 1.0 / np.array(step)
+    offset = (1.0 - np.array(step)) / (2.0 * np.array(step))
+    fine = ndimage.affine_transform(
+        body.astype(np.float32), ratio, offset, output_shape=array.shape, order=1, mode="nearest"
     )
-    return np.asarray(body[where])
+    return np.asarray(fine > 0.5)
 
 
 def depth_under_skin(body: Bool, spacing_kji: NDArray[np.float64]) -> Float:

@@ -76,6 +76,16 @@ def test_an_empty_result_shows_where_the_contour_was_expected():
         assert "no result in this slice" in pair.title
 
 
+def test_a_slice_without_any_contour_shows_the_nearest_one_as_such():
+    mask = ball(AXIAL)
+    beyond = int(np.flatnonzero(mask.any((1, 2)))[-1]) + 2
+    found = outcome(AXIAL, mask, (beyond,))
+    pair = picture_pairs(Volume(np.zeros(AXIAL.shape, np.float32), AXIAL), visit_of(AXIAL, found), found)[0]
+    assert pair.visit.caption.startswith(f"k {beyond}, ")
+    assert [what for what, _ in pair.visit.outlines] == ["nearest"]
+    assert [what for what, _ in pair.baseline.outlines] == ["nearest"]
+
+
 def test_nothing_anywhere_shows_nothing():
     nothing = Structure("GTV", np.zeros(AXIAL.shape, bool), AXIAL)
     found = StructureOutcome(nothing, nothing, nothing, Trust(0.0), "model", None, math.nan, math.nan)

@@ -82,7 +82,7 @@ def test_an_outline_has_the_structures_size_in_mm_whatever_the_voxels_are():
     mask = np.zeros(grid.shape, bool)
     mask[3, 10:20, 8:28] = True  # 20 mm down, 10 mm across
     view = View.of(Volume(np.zeros(grid.shape, np.float32), grid), 2)
-    shown = picture(view, 3, [("result", view.turned(mask))], (14.5, 17.5), 60.0, WINDOW)
+    shown = picture(view, 3, [("result", view.turned(mask)[3])], (14.5, 17.5), 60.0, WINDOW)
     ((what, path),) = shown.outlines
     points = outline_points(path)
     assert what == "result"
@@ -99,7 +99,7 @@ def test_outline_and_grey_values_agree_in_every_orientation(axes):
     view = View.of(Volume(np.where(mask, 100.0, 0.0).astype(np.float32), grid), 2)
     turned = view.turned(mask)
     k = int(np.flatnonzero(turned.any((1, 2)))[0])
-    shown = picture(view, k, [("result", turned)], (view.grid.shape[1] / 2, view.grid.shape[2] / 2), 60.0, WINDOW)
+    shown = picture(view, k, [("result", turned[k])], (view.grid.shape[1] / 2, view.grid.shape[2] / 2), 60.0, WINDOW)
     bright = np.argwhere(pixels(shown.png) > 0.5)
     step = shown.side_mm / pixels(shown.png).shape[0]
     points = outline_points(shown.outlines[0][1])
@@ -114,8 +114,8 @@ def test_a_hole_is_a_second_outline_and_an_empty_section_is_none():
     mask[1, 4:16, 4:16] = True
     mask[1, 8:12, 8:12] = False
     view = View.of(Volume(np.zeros(grid.shape, np.float32), grid), 2)
-    assert picture(view, 1, [("result", mask)], (9.5, 9.5), 40.0, WINDOW).outlines[0][1].count("M") == 2
-    assert picture(view, 0, [("result", mask)], (9.5, 9.5), 40.0, WINDOW).outlines == ()
+    assert picture(view, 1, [("result", mask[1])], (9.5, 9.5), 40.0, WINDOW).outlines[0][1].count("M") == 2
+    assert picture(view, 0, [("result", mask[0])], (9.5, 9.5), 40.0, WINDOW).outlines == ()
 
 
 def test_beyond_the_scan_a_picture_is_black():

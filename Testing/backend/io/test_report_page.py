@@ -100,7 +100,7 @@ def pair() -> PicturePair:
     mask[1, 5:12, 5:12] = True
     shown = picture(
         View.of(Volume(np.zeros(grid.shape, np.float32), grid), 2),
-        1, [("prior", mask), ("result", mask)], (9.5, 9.5), 70.0, Window(-1, 1),
+        1, [("prior", mask[1]), ("result", mask[1])], (9.5, 9.5), 70.0, Window(-1, 1),
     )  # fmt: skip
     return PicturePair("Check first", shown, None)
 
@@ -232,12 +232,14 @@ def test_the_chart_is_xml_with_true_heights_and_a_triangle_for_low_trust():
     ]
     root = ET.fromstring(volume_chart(points))
     heights = [float(e.get("cy")) for e in root if e.tag == "circle"]
-    line = [float(p.split(",")[1]) for p in next(e for e in root if e.tag == "polyline").get("points").split()]
+    steps = [e for e in root if (e.get("class") or "").startswith("line")]
+    line = [float(steps[0].get("y1")), *[float(e.get("y2")) for e in steps]]
     assert len([e for e in root if e.tag == "polygon"]) == 1
     assert heights == [line[0], line[1], line[3]]
     zero = line[2]
     assert (zero - line[1]) * 2 == pytest.approx(zero - line[0], abs=0.2)
     assert sum("hollow" in (e.get("class") or "") for e in root) == 1
+    assert [e.get("class") for e in steps] == ["line", "line", "line vague"]
 
 
 @pytest.mark.parametrize("volumes", [[0.0], [1e-4, 2e-4], [5000.0] * 30])

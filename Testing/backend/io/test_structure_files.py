@@ -245,8 +245,10 @@ def test_an_image_given_as_structures_is_refused(tmp_path: Path) -> None:
 def test_a_segmentation_given_as_image_is_refused(tmp_path: Path, oblique_grid: Grid) -> None:
     overlapping = (block(oblique_grid, (0, 0, 0), (3, 3, 3)), block(oblique_grid, (2, 2, 2), (4, 4, 4)))
     write_structures(tmp_path / "x.seg.nrrd", overlapping, oblique_grid)
-    with pytest.raises(NotAnImageError, match="segmentation"):
-        read_volume(tmp_path / "x.seg.nrrd")
+    write_structures(tmp_path / "one.seg.nrrd", overlapping[:1], oblique_grid)
+    for name in ("x.seg.nrrd", "one.seg.nrrd"):
+        with pytest.raises(NotAnImageError, match="segmentation"):
+            read_volume(tmp_path / name)
 
 
 def test_what_holds_no_structures_is_refused(tmp_path: Path, oblique_grid: Grid) -> None:

@@ -40,7 +40,7 @@ class Features:
 
 
 def search(fixed: Features, moving: Features, spacing: float, reach: float) -> Tensor:
-    """Displacement (3, k, j, i) in mm along (k, j, i) that brings ``moving`` onto ``fixed``, to whole voxels and smooth.
+    """Smooth displacement (3, k, j, i) in mm along (k, j, i) that brings ``moving`` onto ``fixed``, within a voxel.
 
     Every voxel's cost of every displacement within ``reach`` mm is worked out; then the smooth field that the costs
     allow is found by alternation (coupled convex optimisation).

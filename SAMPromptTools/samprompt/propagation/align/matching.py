@@ -14,9 +14,10 @@ from samprompt.space.grid import Grid
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """An image prepared for matching: ``values`` in [0, 1] with the table replaced by air, ``weight`` in [0, 1] (0 where
+    """An image prepared for matching.
 
-    nothing was measured), ``gradient`` (3, k, j, i) per mm in RAS, all on ``grid``.
+    ``values`` in [0, 1] with the table replaced by air, ``weight`` in [0, 1] (0 where nothing was measured), and
+    ``gradient`` (3, k, j, i) per mm in RAS, all on ``grid``.
     """
 
     values: NDArray[np.float32]

@@ -89,7 +89,7 @@ def align_rigid(
     moving = scene(baseline, baseline_body, limits[0], parameters.rigid_spacing)
     fixed = scene(followup, followup_body, limits[1], parameters.rigid_spacing)
     progress.step("rigid", 0, 3)
-    matrix, score = _best_start(fixed, moving, bodies, parameters, progress)
+    matrix = _best_start(fixed, moving, bodies, parameters, progress)
     overlap, shared, interior = _agreement(fixed, moving, baseline_body, followup_body, matrix)
     reasons = []
     if shared < parameters.minimum_shared_field:
@@ -107,8 +107,8 @@ def align_rigid(
 
 def _best_start(
     fixed: Scene, moving: Scene, bodies: list[Body], parameters: AlignParameters, progress: Progress
-) -> tuple[NDArray[np.float64], float]:
-    """The matrix of the best refined start and its score."""
+) -> NDArray[np.float64]:
+    """The matrix of the best refined start."""
     centres = [b.grid.to_ras(np.argwhere(b.mask)).mean(axis=0) for b in bodies]
     starts = [np.eye(4), translation(centres[0] - centres[1])]
     coarse_fixed, coarse_moving = fixed.smoothed(8.0), moving.smoothed(8.0)
@@ -122,6 +122,8 @@ def _best_start(
         matrix = gauss_newton(coarse_fixed, coarse_moving, few, start, 25)
         rough.append((_score(coarse_fixed, coarse_moving, few, matrix, parameters), number, matrix))
     rough.sort(key=lambda item: (-item[0], item[1]))
+    # A little blur even here: between unblurred voxels the interpolated image has its optimum in the wrong place.
+    fixed, moving = (s.smoothed(0.5 * parameters.rigid_spacing) for s in (fixed, moving))
     many = _thinned(points, 25000)
     fine = []
     for _, number, matrix in _different(rough)[:3]:
@@ -129,7 +131,7 @@ def _best_start(
         refined = gauss_newton(fixed, moving, many, matrix, 20)
         fine.append((_score(fixed, moving, many, refined, parameters), number, refined))
     fine.sort(key=lambda item: (-item[0], item[1]))
-    return fine[0][2], fine[0][0]
+    return fine[0][2]
 
 
 def _score(

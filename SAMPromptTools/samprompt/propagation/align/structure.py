@@ -177,7 +177,7 @@ def _local_rigid(
         chosen, depth = chosen[pick], depth[pick]
     weights = interior(depth, parameters.interior_weight).astype(np.float64)
     matrix = gauss_newton(fixed.smoothed(5.0), moving.smoothed(5.0), chosen, rigid.matrix, 15, weights)
-    matrix = gauss_newton(fixed, moving, chosen, matrix, 15, weights)
+    matrix = gauss_newton(fixed.smoothed(2.0), moving.smoothed(2.0), chosen, matrix, 15, weights)
     change = matrix @ np.linalg.inv(rigid.matrix)
     centre = apply(rigid.matrix, chosen).mean(axis=0) if len(chosen) else np.zeros(3)
     shift = float(np.linalg.norm(apply(change, centre) - centre))
