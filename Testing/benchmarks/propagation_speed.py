@@ -105,7 +105,8 @@ def main() -> None:
         "model": arguments.model + (" (random weights)" if arguments.random else ""),
         "case": arguments.case, "slices encoded": str(images), "total s": f"{total:.1f}", "stages (s)": stages,
         "encoder alone s": f"{alone:.1f}", "(total - alignment) / encoder": f"{without / alone:.2f}",
-        "total / encoder": f"{total / alone:.2f}", "peak GiB": f"{peak:.2f}", "machine": describe_machine(arguments.threads),
+        "total / encoder": f"{total / alone:.2f}", "peak GiB": f"{peak:.2f}",
+        "machine": describe_machine(arguments.threads),
     }  # fmt: skip
     print(row)
     write_row(REPOSITORY / "Testing/benchmarks/results/propagation_speed.md", "Speed of one visit", row)

@@ -34,7 +34,7 @@ from samprompt.synthesis.visits import simulate_visit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-PATIENTS = 12  # seeds 100.. of three kinds in turn; evaluation uses other seeds
+PATIENTS = 24  # seeds 100.. of three kinds in turn; evaluation uses other seeds
 
 
 @dataclass
@@ -99,7 +99,7 @@ def collect(out: Path, part: int, parts: int) -> None:
                 # settle ran in the order of the groups: find the one whose result this is by its prior
                 prior = np.ascontiguousarray(orientation.apply(outcome.prior.mask))
                 matching = [
-                    (p, e) for p, e in queue if p.priors is None or np.array_equal(p.priors, on_region(prior, e))
+                    (p, e) for p, e in queue if p.priors is not None and np.array_equal(p.priors, on_region(prior, e))
                 ]
                 if not matching:
                     continue
@@ -130,7 +130,9 @@ def collect(out: Path, part: int, parts: int) -> None:
 
 
 def load(folder: Path) -> list[Sample]:
-    return [s for path in sorted(folder.glob("*.pickle")) for s in pickle.loads(path.read_bytes())]
+    found = [s for path in sorted(folder.glob("*.pickle")) for s in pickle.loads(path.read_bytes())]
+    # without a prior, or gone: nothing about leaving the prior can be learnt there
+    return [s for s in found if s.truth.any() and s.proposed.priors is not None and s.proposed.priors.any()]
 
 
 def score(samples: list[Sample], path: PathParameters) -> tuple[float, list[float], list[float]]:
@@ -166,6 +168,9 @@ SPACE = {
     "minimum_error": (1.0, 5.0),
     "reliable_from": (-0.3, 0.4),
     "reliable_to": (0.1, 1.0),
+    "leave_from": (0.3, 2.0),
+    "leave_to": (1.0, 4.0),
+    "least_bias": (0.01, 0.1),
 }
 
 

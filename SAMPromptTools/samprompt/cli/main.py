@@ -34,11 +34,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(propagate)
-app.command()(demo)
-app.command()(evaluate)
+app.command(short_help="Carry contours to later visits.")(propagate)
+app.command(short_help="Try it on a synthetic patient.")(demo)
+app.command(short_help="Measure methods on simulated visits.")(evaluate)
 app.add_typer(models_app, name="models")
-app.command()(doctor)
+app.command(short_help="Show what is installed and works.")(doctor)
 
 
 @app.callback()

@@ -27,9 +27,7 @@ MethodName = Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")]
 
 def propagate(
     baseline: Annotated[str, typer.Option(help="Image of the first visit: a file or a folder of DICOM.")],
-    structures: Annotated[
-        str, typer.Option(help="Its contours: .seg.nrrd, label map, folder of masks, RTSTRUCT or DICOM SEG.")
-    ],
+    structures: Annotated[str, typer.Option(help="Its contours: .seg.nrrd, label map, folder of masks or RTSTRUCT.")],
     followup: Annotated[list[str], typer.Option(help="Image of a later visit; repeat it for several, in order.")],
     out: Annotated[str, typer.Option(help="Folder for the results.")],
     model: Model = "tiny",

@@ -130,7 +130,7 @@ class _Job:
     ) -> None:
         left = list(visits)
         while left:
-            rows = measure(method, left)
+            rows = measure(method, tuple(left))
             try:
                 while left:
                     self.done += 1

@@ -51,12 +51,12 @@ def bootstrap(
     The draws are the same at every call, so a table can be repeated. With few patients such intervals are somewhat too
     narrow.
     """
-    columns = values.reshape(len(values), -1)
-    valid = ~np.isnan(columns).any(axis=1) if len(values) else np.zeros(0, dtype=bool)
-    kept = values[valid]
-    names, owner = np.unique(np.asarray(patients, dtype=object)[valid].astype(str), return_inverse=True)
-    if not len(kept):
+    missing = np.isnan(values)
+    valid = ~(missing.any(axis=1) if values.ndim > 1 else missing)
+    if not valid.any():
         return Interval(_NONE, _NONE, _NONE, 0, 0)
+    kept = values[valid]
+    names, owner = np.unique(np.asarray(patients, dtype=str)[valid], return_inverse=True)
     value = float(statistic(kept, np.ones((1, len(kept))))[0])
     if len(names) < 2 or math.isnan(value):
         return Interval(value, _NONE, _NONE, len(kept), len(names))

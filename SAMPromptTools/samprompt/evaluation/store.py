@@ -49,7 +49,8 @@ class Store:
 
     def holds(self, protocol: str, patient: str, visit: str, method: str, structures: Collection[str]) -> bool:
         """Whether every one of ``structures`` was computed already."""
-        return bool(structures) and all((protocol, patient, visit, s, method) in self._rows for s in structures)
+        keys = [(protocol, patient, visit, structure, method) for structure in structures]
+        return bool(keys) and all(key in self._rows and self._rows[key].ok for key in keys)
 
     def add(self, rows: Iterable[Row]) -> None:
         """Take rows in and write the file; a row of the same key is replaced.

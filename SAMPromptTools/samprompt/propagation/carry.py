@@ -50,6 +50,7 @@ class Candidates:
     beyond: NDArray[np.float64]  # mm outside the warped extent, per slice
     error_mm: float
     reliability: float
+    bias: float
 
 
 def propose(
@@ -89,7 +90,9 @@ def propose(
         known = maker.distances(encoded, index, masks[1:]) if len(masks) > 1 else []
         deviations.append(np.array([0.0, *[knowledge.deviation(d) if d < 1e9 else 0.0 for d in known]]))
         slices.append(found)
-    return Candidates(tuple(slices), ratios, priors, tuple(deviations), beyond, maker.error_mm, knowledge.reliability)
+    return Candidates(
+        tuple(slices), ratios, priors, tuple(deviations), beyond, maker.error_mm, knowledge.reliability, knowledge.bias
+    )
 
 
 def _shrunk(mask: NDArray[np.bool_], distance_mm: float, pixel: float) -> NDArray[np.bool_] | None:
@@ -99,15 +102,37 @@ def _shrunk(mask: NDArray[np.bool_], distance_mm: float, pixel: float) -> NDArra
     return smaller if smaller.any() else None
 
 
-def choose(
-    proposed: Candidates, region: Region, parameters: PropagationParameters
-) -> tuple[list[SliceCandidate], list[Section], list[int]]:
-    """The chosen candidate of every slice, what it was chosen from (with the fused one last), and its index."""
-    p, area = parameters.path, region.pixel_area
-    span = max(p.reliable_to - p.reliable_from, 1e-6)
-    belief = float(np.clip((proposed.reliability - p.reliable_from) / span, 0.0, 1.0))
+Choice = tuple[list[SliceCandidate], list[Section], list[int]]
+
+
+def choose(proposed: Candidates, region: Region, parameters: PropagationParameters) -> Choice:
+    """The chosen candidate of every slice, what it was chosen from (with the fused one last), and its index.
+
+    Twice where there is a prior: first believing the evidence as far as it is reliable; then again with the belief that
+    its departure from the prior deserves. Model and reader may draw the same thing differently, and a departure no
+    larger than on the baseline itself says nothing about a change.
+    """
     if proposed.priors is None:
-        belief = 1.0  # there is nothing else to believe
+        return _choose(proposed, region, parameters, 1.0)  # there is nothing else to believe
+    p = parameters.path
+    belief = _ramp(proposed.reliability, p.reliable_from, p.reliable_to)
+    first = _choose(proposed, region, parameters, belief)
+    if belief == 0.0:
+        return first
+    found = np.stack([option.masks[n] for option, n in zip(first[1], first[2], strict=True)])
+    departure = (1.0 - dice(found, proposed.priors)) / max(proposed.bias, p.least_bias)
+    deserved = _ramp(departure, p.leave_from, p.leave_to)
+    return first if deserved == 1.0 else _choose(proposed, region, parameters, belief * deserved)
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    """0 up to ``low``, 1 from ``high`` on, linear between."""
+    return float(np.clip((value - low) / max(high - low, 1e-6), 0.0, 1.0))
+
+
+def _choose(proposed: Candidates, region: Region, parameters: PropagationParameters, belief: float) -> Choice:
+    """``choose`` with a given belief in the evidence, in [0, 1]."""
+    p, area = parameters.path, region.pixel_area
     slices = [list(found.candidates) for found in proposed.slices]
     for index, found in enumerate(proposed.slices):
         if found.guide is not None:

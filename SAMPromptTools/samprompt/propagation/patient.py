@@ -265,5 +265,6 @@ class _Patient:
             pieces.append((self.encoded[place], on_region(mine[0].mask, self.encoded[place])))
         use_grey = base.volume.modality == "CT"
         known = learn(pieces, self.backbone, self.parameters, use_grey)
-        self.knowledge[key] = replace(known, reliability=measure_reliability(known, self.backbone, self.parameters))
+        reliability, bias = measure_reliability(known, self.backbone, self.parameters)
+        self.knowledge[key] = replace(known, reliability=reliability, bias=bias)
         return self.knowledge[key]

@@ -24,32 +24,39 @@ _SHARE = 0.15  # of the section's mean width, how far its contour is put wrong
 _LIMITS = (3.0, 8.0)  # mm
 
 
-def measure_reliability(knowledge: Knowledge, backbone: Backbone, parameters: PropagationParameters) -> float:
-    """Mean share in [-1, 1] of an error of the prior that the fused evidence takes back on the baseline.
+def measure_reliability(
+    knowledge: Knowledge, backbone: Backbone, parameters: PropagationParameters
+) -> tuple[float, float]:
+    """Reliability and bias of the fused evidence, on the baseline.
 
-    1: the contour is found again whatever the prior; 0: no better than the prior; below: worse. 0 without a
+    Reliability in [-1, 1] is the mean share of a prior's error that the evidence takes back: 1: the contour is found
+    again whatever the prior; 0: no better than the prior; below: worse. Bias in [0, 1] is 1 - Dice of what the evidence
+    makes of the true contour itself: how far model and reader draw the same thing differently. (0, 1) without a
     likelihood.
     """
     if knowledge.likelihood is None:
-        return 0.0
+        return 0.0, 1.0
     encoded, truth = knowledge.pieces[0]
     planes = np.flatnonzero(truth.any(axis=(1, 2)))
     areas = truth[planes].sum(axis=(1, 2))
     planes = planes[areas >= 0.4 * np.median(areas)]
     planes = np.unique(planes[np.linspace(0, len(planes) - 1, _SLICES).round().astype(int)])
-    pixel, found = encoded.region.pixel, []
+    pixel, found, drawn = encoded.region.pixel, [], []
     for number, index in enumerate(planes.tolist()):
         ratio = knowledge.likelihood.ratio(encoded, index, backbone)
-        for wrong, error in _mistakes(truth[index], pixel, number):
+        for wrong, error in ((truth[index], 0.0), *_mistakes(truth[index], pixel, number)):
             before = dice(wrong, truth[index])
-            if before > 0.98 or not wrong.any():
+            if not wrong.any():
                 continue
             maker = CandidateMaker(backbone, knowledge.reference, parameters, error)
             answers = maker.make(encoded, index, wrong, None)
             field = fuse(answers.decoder, ratio, wrong, pixel, maker.error_mm, parameters.path)
             after = dice(field.mask & encoded.region.inside, truth[index])
-            found.append(float(np.clip((after - before) / (1.0 - before), -1.0, 1.0)))
-    return float(np.mean(found)) if found else 0.0
+            if error == 0.0:
+                drawn.append(after)
+            elif before <= 0.98:
+                found.append(float(np.clip((after - before) / (1.0 - before), -1.0, 1.0)))
+    return (float(np.mean(found)) if found else 0.0), (1.0 - float(np.mean(drawn)) if drawn else 1.0)
 
 
 def _mistakes(mask: NDArray[np.bool_], pixel: float, number: int) -> Iterator[tuple[NDArray[np.bool_], float]]:

@@ -190,10 +190,37 @@ def source_indices(grid: Grid, target: Grid, transform: VisitTransform, slab: in
     return out
 
 
-def render(array: Float, indices: Float, order: int = 3) -> Float:
-    """``array`` at fractional ``indices`` (3, k, j, i), cubic spline by default; beyond the scan the nearest."""
-    values = ndimage.map_coordinates(array, indices, order=order, mode="nearest", output=np.float32)
-    return np.asarray(values, dtype=np.float32)
+def render(array: Float, indices: Float) -> Float:
+    """``array`` at fractional ``indices`` (3, k, j, i); beyond the scan the nearest voxel.
+
+    A cubic spline, which keeps the image as sharp as it was, held between the least and the greatest of the voxels
+    around: at the skin a spline alone overshoots by a tenth of the step, which draws a line that no scanner draws.
+    """
+    values = ndimage.map_coordinates(array, indices, order=3, mode="nearest", output=np.float32)
+    return _held(values, array, indices)
+
+
+def _held(values: Float, array: Float, indices: Float) -> Float:
+    """``values`` limited to the range of the eight voxels that surround each point."""
+    cells = [max(n - 1, 1) for n in array.shape]
+    corner = [np.clip(np.floor(x), 0, n - 1).astype(np.intp) for x, n in zip(indices, cells, strict=True)]
+    low, high = _cells(array, np.minimum), _cells(array, np.maximum)
+    flat = np.ravel_multi_index(corner, low.shape)
+    return np.asarray(np.clip(values, low.ravel()[flat], high.ravel()[flat]), dtype=np.float32)
+
+
+def _cells(array: Float, pick: np.ufunc) -> Float:
+    """Least or greatest of the eight corners of every cell between voxels."""
+    for axis in range(3):
+        if array.shape[axis] > 1:
+            n = array.shape[axis]
+            array = pick(np.take(array, range(n - 1), axis), np.take(array, range(1, n), axis))
+    return array
+
+
+def render_mask(mask: Bool, indices: Float) -> Bool:
+    """A mask at fractional ``indices``: linear, at least half."""
+    return np.asarray(ndimage.map_coordinates(mask.astype(np.float32), indices, order=1, mode="nearest") > 0.5)
 
 
 def render_signed(signed: Float, indices: Float, margin_mm: float) -> Float:

@@ -53,13 +53,13 @@ class Anatomy:
     def replace_by_tissue(self, removed: Bool, kept: Bool) -> None:
         """Put tissue of the surroundings where ``removed`` is, sparing ``kept`` (both masks on the grid).
 
-        The image is replaced a little farther than the contour (``rim_mm``), blended over one voxel; structures that
+        The image is replaced farther than the contour (``rim_mm`` and a voxel), blended over one voxel; structures that
         border on the hole and do not overlap the target receive the voxels whose tissue is theirs.
         """
         if not removed.any():
             return
         spacing = self.grid.spacing_kji
-        reach = self.parameters.rim_mm
+        reach = self.parameters.rim_mm + float(np.sort(spacing)[1])
         hole = self._near(removed, reach) & self.body & ~(kept | (self._near(kept, reach) & ~removed))
         hole |= removed
         filling = fill(self.array, hole, kept | ~self.body, self.grid, self.rng)

@@ -34,7 +34,7 @@ def seam_auroc(volume: Volume, edited: Bool) -> dict[str, float]:
     smooth = ndimage.gaussian_filter(array, (0.5, 2.0, 2.0))
     kind = np.digitize(smooth, _CLASS_HU)
     # an edge between tissues is anatomy wherever it lies: cues are read where one kind of tissue is alone
-    pure = ndimage.maximum_filter(kind, 3) == ndimage.minimum_filter(kind, 3)
+    pure = ndimage.maximum_filter(kind, (3, 7, 7)) == ndimage.minimum_filter(kind, (3, 7, 7))
     for name, cue in (("roughness", _roughness(array)), ("edge", _edge(array, spacing.astype(np.float32)))):
         total, weight = 0.0, 0
         for index in range(1, len(_CLASS_HU)):
@@ -50,7 +50,7 @@ def seam_auroc(volume: Volume, edited: Bool) -> dict[str, float]:
 
 def _roughness(array: Float) -> Float:
     detail = array - ndimage.gaussian_filter(array, (0.0, 1.0, 1.0))
-    return np.asarray(np.sqrt(ndimage.uniform_filter(detail * detail, (1, 3, 3))), dtype=np.float32)
+    return np.asarray(np.sqrt(np.maximum(ndimage.uniform_filter(detail * detail, (1, 3, 3)), 0.0)), dtype=np.float32)
 
 
 def _edge(array: Float, spacing: Float) -> Float:

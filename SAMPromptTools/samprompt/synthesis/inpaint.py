@@ -18,6 +18,8 @@ _REACH_MM = 25.0  # from how far tissue is taken
 _SCALES_MM = (4.0, 8.0, 16.0, 32.0)
 _FADE = 0.03  # weight of a scale against the next finer one: the finest that reaches decides
 _COARSE_MM = 2.5
+# Detail is clipped at so many robust SDs: what is copied is texture, not somebody else's vessel; lung may have vessels.
+_DETAIL = (12.0, 2.5, 2.5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,7 @@ def fill(array: Float, hole: Bool, forbidden: Bool, grid: Grid, rng: np.random.G
     spacing = grid.spacing_kji
     box = box_around(hole, _REACH_MM, spacing)
     part, inside, closed = array[box], hole[box], forbidden[box]
-    usable = ~inside & ~closed
+    usable = ~ndimage.binary_dilation(inside) & ~closed
     sources = [usable & (part >= low) & (part < high) for low, high in _CLASSES]
     if not any(s.any() for s in sources):
         sources = [usable if usable.any() else ~inside]
@@ -63,12 +65,17 @@ def fill(array: Float, hole: Bool, forbidden: Bool, grid: Grid, rng: np.random.G
         if not wanted.any() or not source.any():
             continue
         detail = np.where(source, part - smooth[index], 0.0)
-        limit = 3.0 * float(detail[source].std()) + 1.0
+        limit = _DETAIL[index] * _spread(detail[source]) + 1.0
         detail = np.clip(detail, -limit, limit)
         nearest = _nearest_source(source, wanted, spacing)
         donor[wanted] = whole[tuple(nearest)]
         texture[wanted] = _mirrored(detail, source, wanted, nearest, rng)
     return Filling(box, inside, np.asarray(values + texture, dtype=np.float32), donor)
+
+
+def _spread(values: Float) -> float:
+    """Robust SD (from the median absolute deviation), same unit."""
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
 def _smooth_values(part: Float, sources: list[Bool], spacing: NDArray[np.float64]) -> tuple[Float, Float]:

@@ -20,6 +20,7 @@ from samprompt.synthesis.acquisition import (
     denoise,
     followup_grid,
     render,
+    render_mask,
     render_signed,
     source_indices,
     thicker_slices,
@@ -129,9 +130,7 @@ def simulate_visit(
     indices = source_indices(grid, followup, transform)
     array = thicker_slices(anatomy.array, grid, float(followup.spacing_kji[0]))
     image = render(array, indices)
-    low, high = float(anatomy.array.min()), float(anatomy.array.max())
-    image = np.clip(image, min(low, -1000.0), high)
-    body = render(anatomy.body.astype(np.float32), indices, order=1) > 0.5
+    body = render_mask(anatomy.body, indices)
     table = add_table(image, body, followup, rng, float(rng.uniform(*parameters.table_gap_mm)))
     image = add_noise(image, noise, rng, float(rng.uniform(*parameters.noise_factor)), body)
     name = f"{visit.name}-{kind}-{seed}"
@@ -151,7 +150,7 @@ def simulate_visit(
         seed=seed,
         transform=transform,
         contrast_to_noise={s.name: contrast_to_noise(volume, s.mask) for s in drawn},
-        edited=render(anatomy.edited.astype(np.float32), indices, order=1) > 0.5,
+        edited=render_mask(anatomy.edited, indices),
         folding=folding,
     )
 

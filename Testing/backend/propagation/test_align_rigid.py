@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from samprompt.contract.errors import IntensityError
 from samprompt.contract.propagation import AlignParameters
 from samprompt.propagation.align import align_rigid
@@ -180,7 +179,9 @@ def test_the_table_is_not_part_of_the_body():
 
 def test_the_whole_crop_is_body_where_no_air_is_seen():
     rng = np.random.default_rng(1)
-    volume = Volume((40.0 + 10.0 * rng.standard_normal((20, 30, 30))).astype(np.float32), Grid.from_spacing((20, 30, 30), [2, 2, 3]))
+    volume = Volume(
+        (40.0 + 10.0 * rng.standard_normal((20, 30, 30))).astype(np.float32), Grid.from_spacing((20, 30, 30), [2, 2, 3])
+    )
     assert find_body(volume).mask.all()
 
 

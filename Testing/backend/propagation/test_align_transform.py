@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from samprompt.propagation.align import Alignment, copied_mask, identity_alignment, warp_mask, warp_volume
 from samprompt.propagation.align.matching import rotation
 from samprompt.propagation.align.sampling import block_mean, grid_points

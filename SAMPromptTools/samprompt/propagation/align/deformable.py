@@ -185,6 +185,11 @@ def _solve(normal: list[Tensor], pull: Tensor, smoothness: float, spacing: float
     return step
 
 
+def strain(field: Tensor, spacing: float) -> Tensor:
+    """Frobenius norm of the displacement's gradient at every voxel, (k, j, i)."""
+    return torch.stack(_gradient(field, spacing)).square().sum(dim=(0, 1)).sqrt()
+
+
 def folding(field: Tensor, spacing: float) -> tuple[float, Tensor]:
     """Share of voxels where the map x + field(x) has a non-positive Jacobian, and the Jacobian (k, j, i)."""
     g = _gradient(field, spacing)

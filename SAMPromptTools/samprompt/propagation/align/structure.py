@@ -13,10 +13,10 @@ from torch import Tensor
 from samprompt.contract.errors import StructureError
 from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import AlignParameters
-from samprompt.propagation.align.deformable import Features, enlarge, folding, refine, search, warp
+from samprompt.propagation.align.deformable import Features, enlarge, refine, search, warp
 from samprompt.propagation.align.matching import gauss_newton
-from samprompt.propagation.align.quality import agreement, compressed, eroded
-from samprompt.propagation.align.region import Distance, Patch, interior, patch, region_grid, ring
+from samprompt.propagation.align.quality import RING, Verdict, judge
+from samprompt.propagation.align.region import Distance, Patch, interior, patch, region_grid
 from samprompt.propagation.align.rigid import RigidAlignment, scene
 from samprompt.propagation.align.sampling import apply, crop_to_box, grid_points
 from samprompt.propagation.align.transform import Alignment, Stage
@@ -24,7 +24,6 @@ from samprompt.space.grid import Grid
 from samprompt.space.structure import Structure
 from samprompt.space.volume import Volume
 
-_RING = 25.0  # mm round the structure over which the agreement is measured
 _LOCAL_LIMIT = (30.0, np.deg2rad(15.0))  # a local step that moves further than this from the whole scan's is refused
 
 
@@ -107,12 +106,12 @@ def _align_group(
 ) -> list[Alignment]:
     """One region, one local rigid and one deformable step for all; quality and decision for each."""
     seconds = dict(rigid.seconds)
-    distance = Distance(structures, _RING + 10.0)
+    distance = Distance(structures, RING + 10.0)
     surface = distance.surface()
     grid = region_grid(apply(np.linalg.inv(rigid.matrix), surface), followup.grid, parameters)
     if grid is None:
         reason = "The structure lies outside the follow-up's field of view."
-        return [_fallback(rigid, (reason, *rigid.reasons), seconds) for _ in structures]
+        return [_fallback(rigid, (reason, *rigid.reasons), seconds, parameters.local_margin) for _ in structures]
     spacing = float(grid.spacing[0])
     progress.step("local rigid", 0, 3)
     began = time.perf_counter()
@@ -125,31 +124,31 @@ def _align_group(
     by_rigid = patch(baseline, rigid.baseline_body, apply(rigid.matrix, points), spacing)
     by_local = patch(baseline, rigid.baseline_body, apply(local, points), spacing)
     depth = distance(apply(local, points))
-    field = _deform(fixed, by_local, depth, spacing, parameters, progress)
-    folds, _ = folding(field, spacing)
+    field, inconsistency = _deform(fixed, by_local, depth, spacing, parameters, progress)
     seconds["deformable"] = time.perf_counter() - began
     progress.step("quality", 2, 3)
     began = time.perf_counter()
-    moved = Features(by_local.values[None], by_local.weight)
-    warped, seen = warp(moved, field, spacing)
-    body_warped = warp(Features(by_local.body[None], by_local.weight), field, spacing)[0][0]
-    by_field = Patch(warped[0], seen, body_warped, by_local.noise, by_local.modality)
+    images = {"rigid": by_rigid, "local": by_local, "deformable": _warped(by_local, field, spacing)}
     displacement = field.flip(0).numpy()
+    places = {
+        "rigid": apply(rigid.matrix, points),
+        "local": apply(local, points),
+        "deformable": apply(local, points + np.moveaxis(displacement, 0, -1)),
+    }
     results = []
     for structure in structures:
-        own = Distance([structure], _RING + 10.0)
-        stages: dict[Stage, tuple[Patch, NDArray[np.float64]]] = {
-            "rigid": (by_rigid, rigid.matrix),
-            "local": (by_local, local),
-        }
-        quality = {}
-        for stage, (image, matrix) in stages.items():
-            quality[stage] = _quality(fixed, image, own(apply(matrix, points)), parameters)
-        through = points + np.moveaxis(displacement, 0, -1)
-        quality["deformable"] = _quality(fixed, by_field, own(apply(local, through)), parameters)
-        results.append(_decide(rigid, local, displacement, grid, quality, folds, parameters, seconds))
+        own = distance if len(structures) == 1 else Distance([structure], RING + 10.0)
+        judged = judge(fixed, images, {k: own(v) for k, v in places.items()}, field, inconsistency, spacing, parameters)
+        results.append(_decide(rigid, local, displacement, grid, judged, parameters, seconds))
     seconds["quality"] = time.perf_counter() - began
     return results
+
+
+def _warped(image: Patch, field: Tensor, spacing: float) -> Patch:
+    """The local rigid patch through the displacement."""
+    both = Features(torch.stack([image.values, image.body]), image.weight)
+    values, seen = warp(both, field, spacing)
+    return Patch(values[0], seen, values[1], image.noise, image.modality)
 
 
 def _local_rigid(
@@ -194,33 +193,29 @@ def _deform(
     spacing: float,
     parameters: AlignParameters,
     progress: Progress,
-) -> Tensor:
-    """Displacement (3, k, j, i) in mm along (k, j, i) of the region."""
+) -> tuple[Tensor, Tensor]:
+    """Displacement (3, k, j, i) in mm along (k, j, i) of the region, and its inverse inconsistency in mm (k, j, i).
+
+    The inconsistency comes from matching the other way round, independently, on the coarse grid: where there and back
+    does not return to the start, at least one of the two is wrong.
+    """
     importance = torch.from_numpy(interior(depth, parameters.interior_weight))
+    shape = (depth.shape[0], depth.shape[1], depth.shape[2])
     with torch.no_grad():
-        fine_fixed, fine_moving = fixed.features(), moving.features()
-        fine_fixed = Features(fine_fixed.values, fine_fixed.weight * importance)
-        coarse_fixed, coarse_moving = fine_fixed.halved(), fine_moving.halved()
-        field = search(coarse_fixed, coarse_moving, 2.0 * spacing, parameters.search_reach)
+        here, there = fixed.features(), moving.features()
+        here, there = (Features(f.values, f.weight * importance) for f in (here, there))
+        here_coarse, there_coarse = here.halved(), there.halved()
+        coarse = []
+        for number, (a, b) in enumerate(((here_coarse, there_coarse), (there_coarse, here_coarse))):
+            progress.step("deformable", number, 3)
+            start = search(a, b, 2.0 * spacing, parameters.search_reach)
+            coarse.append(refine(a, b, start, 2.0 * spacing, parameters.smoothness, parameters.iterations))
+        back, _ = warp(Features(coarse[1], here_coarse.weight), coarse[0], 2.0 * spacing)
+        inconsistency = (coarse[0] + back).square().sum(dim=0).sqrt()
         progress.step("deformable", 2, 3)
-        field = refine(coarse_fixed, coarse_moving, field, 2.0 * spacing, parameters.smoothness, parameters.iterations)
-        field = enlarge(field, (fixed.values.shape[0], fixed.values.shape[1], fixed.values.shape[2]))
-        field = refine(fine_fixed, fine_moving, field, spacing, parameters.smoothness, parameters.iterations)
-    return field
-
-
-def _quality(fixed: Patch, moved: Patch, depth: NDArray[np.float32], parameters: AlignParameters) -> float:
-    """Agreement in the ring of the structure, inside the follow-up's body."""
-    # Two voxels under the skin: its steep edge would outweigh everything that tells one anatomy from another.
-    within = (eroded(fixed.body, 2) * moved.weight > 0.99).float()
-    weight = torch.from_numpy(ring(depth, _RING, parameters.interior_weight)) * within
-    return agreement(
-        compressed(fixed.values, fixed.modality),
-        compressed(moved.values, moved.modality),
-        weight,
-        fixed.noise,
-        moved.noise,
-    )[0]
+        field = enlarge(coarse[0], shape)
+        field = refine(here, there, field, spacing, parameters.smoothness, parameters.iterations)
+        return field, enlarge(inconsistency[None], shape)[0]
 
 
 def _decide(
@@ -228,34 +223,45 @@ def _decide(
     local: NDArray[np.float64],
     displacement: NDArray[np.float32],
     grid: Grid,
-    quality: dict[Stage, float],
-    folds: float,
+    judged: Verdict,
     parameters: AlignParameters,
     seconds: dict[str, float],
 ) -> Alignment:
-    """The best stage by its own measure, and whether it can be trusted."""
+    """The best stage by the agreement of the images, and whether it can be trusted."""
     reasons = list(rigid.reasons)
     stage: Stage = "rigid"
-    if quality["local"] >= quality["rigid"]:
+    if judged.agreement["local"] >= judged.agreement["rigid"]:
         stage = "local"
     else:
-        local = rigid.matrix
-    if quality["deformable"] > quality[stage] and np.isfinite(displacement).all():
+        # The displacement was worked out on top of the local matrix, so with it the local one must stay.
+        local = local if judged.agreement["deformable"] > judged.agreement["rigid"] else rigid.matrix
+    if judged.agreement["deformable"] > judged.agreement[stage] and judged.folding <= parameters.maximum_folding:
         stage = "deformable"
-    value = quality[stage]
-    if value < parameters.trusted_quality:
-        reasons.append(f"The images agree by only {value:.2f} round the structure.")
+    quality = judged.quality(stage)
+    if quality < parameters.trusted_quality:
+        reasons.extend(judged.reasons(stage))
+    bent = stage == "deformable"
     return Alignment(
-        rigid.matrix, local, displacement if stage == "deformable" else None,
-        grid if stage == "deformable" else None, stage, value, rigid.quality, rigid.body_overlap,
-        folds if stage == "deformable" else 0.0, not reasons, 0.0, tuple(reasons), seconds,
-        {str(k): v for k, v in quality.items()},
-    )  # fmt: skip
+        rigid=rigid.matrix,
+        local_rigid=local if stage != "rigid" else rigid.matrix,
+        displacement=displacement if bent else None,
+        displacement_grid=grid if bent else None,
+        stage=stage,
+        quality=quality,
+        rigid_quality=rigid.quality,
+        body_overlap=rigid.body_overlap,
+        folding=judged.folding if bent else 0.0,
+        trusted=not reasons,
+        error_mm=min(judged.error_mm(stage), parameters.local_margin),
+        reasons=tuple(reasons),
+        seconds=seconds,
+        stage_quality=dict(judged.agreement),
+    )
 
 
-def _fallback(rigid: RigidAlignment, reasons: tuple[str, ...], seconds: dict[str, float]) -> Alignment:
+def _fallback(rigid: RigidAlignment, reasons: tuple[str, ...], seconds: dict[str, float], error_mm: float) -> Alignment:
     """The whole scan's rigid alignment, not trusted."""
     return Alignment(
         rigid.matrix, rigid.matrix, None, None, "rigid", 0.0, rigid.quality, rigid.body_overlap, 0.0, False,
-        float("inf"), reasons, seconds,
+        error_mm, reasons, seconds,
     )  # fmt: skip

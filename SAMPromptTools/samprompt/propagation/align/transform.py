@@ -173,5 +173,5 @@ def warp_volume(
 def identity_alignment() -> Alignment:
     """The alignment that moves nothing (two visits that are known to share their coordinates); not trusted."""
     return Alignment(
-        np.eye(4), np.eye(4), None, None, "copied", 0.0, 0.0, 0.0, 0.0, False, float("inf"), ("No alignment was made.",)
+        np.eye(4), np.eye(4), None, None, "copied", 0.0, 0.0, 0.0, 0.0, False, 40.0, ("No alignment was made.",)
     )
