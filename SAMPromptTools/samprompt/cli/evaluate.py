@@ -28,7 +28,7 @@ _FREE = ("copied", "rigid", "deformable")
 
 
 def evaluate(
-    out: Annotated[str, typer.Option(help="Folder for results.csv, table.md and summary.json.")],
+    out: Annotated[str, typer.Option(help="Folder for results.csv, table.md, table.csv and summary.json.")],
     patients: Annotated[
         list[str] | None,
         typer.Option(metavar="DIR...", help="Folders with ct.nii.gz and gtv.nii.gz or organs.nii.gz, or of such."),
@@ -196,7 +196,7 @@ def _merge(folders: Sequence[Path], out: Path) -> None:
 
 
 def _publish(rows: list[Row], settings: dict[str, Any], folder: Path) -> None:
-    """Write ``table.md`` and ``summary.json`` and print the tables.
+    """Write ``table.md``, ``table.csv`` (Dice) and ``summary.json``, and print the tables.
 
     Raises:
         ParameterError: nothing at all was computed.
@@ -205,7 +205,7 @@ def _publish(rows: list[Row], settings: dict[str, Any], folder: Path) -> None:
 
     from samprompt.evaluation.report import summary, tables
     from samprompt.evaluation.store import write_text
-    from samprompt.evaluation.table import markdown, rich_table
+    from samprompt.evaluation.table import csv_text, markdown, rich_table
 
     found = tables(rows)
     heading = (
@@ -214,6 +214,7 @@ def _publish(rows: list[Row], settings: dict[str, Any], folder: Path) -> None:
         f"{settings['version']}. The visits are simulated from one real or synthetic scan each. Research use only.\n\n"
     )
     write_text(folder / "table.md", heading + markdown(found))
+    write_text(folder / "table.csv", csv_text(found[0]))
     write_text(folder / "summary.json", json.dumps(summary(rows, settings), indent=2) + "\n")
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -224,6 +225,6 @@ def _publish(rows: list[Row], settings: dict[str, Any], folder: Path) -> None:
             console.print(note, style="dim", soft_wrap=True, markup=False)
         console.print()
     console.print("Simulated visits. Research use only.", style="dim")
-    console.print(f"results: {folder / 'results.csv'}, table.md, summary.json", soft_wrap=True, markup=False)
+    console.print(f"results: {folder / 'results.csv'}, table.md, table.csv, summary.json", soft_wrap=True, markup=False)
     if not any(row.ok for row in rows):
         raise ParameterError("Nothing could be computed: every visit failed.", "The causes are in the table of errors.")

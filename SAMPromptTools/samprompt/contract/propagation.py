@@ -22,17 +22,17 @@ class AlignParameters:
     local_margin: float = 40.0  # mm round the structure for the local rigid step
     deformable_spacing: float = 3.0  # mm, grid of the deformable step
     deformable_margin: float = 40.0  # mm round the structure
-    search_reach: float = 18.0  # mm searched round the local rigid position by the discrete deformable step
+    search_reach: float = 12.0  # mm searched round the local rigid position by the discrete deformable step
     maximum_voxels: int = 250_000  # of the deformable region; a larger one is aligned on a coarser grid
-    iterations: int = 10  # Gauss-Newton steps of the deformable refinement on each of its two grids
+    iterations: int = 6  # Gauss-Newton steps of the deformable refinement on each of its two grids
     smoothness: float = 0.05  # weight of the displacement's squared gradient against squared feature difference
     interior_weight: float = 0.3  # weight of the similarity inside the structure: it may have changed
-    # Quality (0..1) is the local correlation of the aligned images round the structure, halved where matching there
+    # Quality (0..1) is the local correlation of the aligned images round the structure (to the power 1.5), halved where matching there
     # and back misses the start by ``doubtful_inconsistency`` mm and again where the mean gradient of the displacement
     # reaches ``doubtful_strain``. Measured: the same patient 0.67 and more, another patient 0.27 and less. Under
     # ``trusted_quality`` the alignment is not trusted and the whole image is searched.
     doubtful_inconsistency: float = 1.5
-    doubtful_strain: float = 0.42
+    doubtful_strain: float = 0.5
     maximum_folding: float = 0.01  # share of folded voxels beyond which the deformable step is left out
     trusted_quality: float = 0.35
 
@@ -57,26 +57,26 @@ class PathParameters:
     """
 
     log_ratio_clip: float = 2.0  # clip of the log-likelihood ratio per pixel
-    appearance_weight: float = 0.5  # gain per mm2 and unit of the log-likelihood ratio
-    decoder_weight: float = 0.5  # gain per mm2 and unit of the decoder's averaged logit, clipped as the ratio
+    appearance_weight: float = 0.3  # gain per mm2 and unit of the log-likelihood ratio
+    decoder_weight: float = 0.7  # gain per mm2 and unit of the decoder's averaged logit, clipped as the ratio
     # cost per mm2 of disagreement with the warped prior at the registration's error from its edge; half of it nearer,
     # more with every further error up to the cap
-    prior_weight: float = 0.8
-    certainty_cap: float = 2.0
+    prior_weight: float = 0.65
+    certainty_cap: float = 2.5
     transport_weight: float = 0.05  # of a candidate's area, per standard deviation of the baseline's own distances
     smoothness_weight: float = 0.3  # cost per mm2 by which neighbours differ beyond what the prior's slices differ
     leave_prior_margin: float = 0.02  # share of the prior's area that must be gained before the prior is left
-    presence_per_mm: float = 0.03  # of the nearest prior section's area, per mm outside the warped extent
-    minimum_error: float = 2.0  # mm; the prior's edge is never taken to be more certain than this
+    presence_per_mm: float = 0.1  # of the nearest prior section's area, per mm outside the warped extent
+    minimum_error: float = 3.0  # mm; the prior's edge is never taken to be more certain than this
     # The evidence counts in full from the upper reliability on and not at all below the lower one (shares of a prior's
     # error that it takes back on the baseline, where the truth is known).
-    reliable_from: float = 0.0
-    reliable_to: float = 0.5
+    reliable_from: float = 0.1
+    reliable_to: float = 0.4
     # The evidence's departure from the prior (1 - Dice), in units of its departure from the true contour on the baseline
     # (at least ``least_bias``): below the first the prior stays, from the second on the evidence counts in full.
-    leave_from: float = 1.0
-    leave_to: float = 2.0
-    least_bias: float = 0.03
+    leave_from: float = 1.8
+    leave_to: float = 2.2
+    least_bias: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -86,18 +86,19 @@ class TrustParameters:
     Calibrated on simulated visits of synthetic patients, leaving one patient out (``Testing/benchmarks/tune_path.py``).
     """
 
-    bias: float = 3.5
-    alignment: float = -2.0  # 1 - alignment quality
-    contrast: float = -1.0  # max(0, 1 - CNR)
-    cycle: float = -2.0  # 1 - Dice with the known contour after carrying the result back without the prior
-    disagreement: float = -3.0  # 1 - mean Dice of the leading candidates with the result
+    bias: float = 5.3
+    alignment: float = -2.1  # 1 - alignment quality
+    contrast: float = -3.2  # max(0, 1 - CNR)
+    cycle: float = -1.0  # 1 - Dice with the known contour after carrying the result back without the prior
+    disagreement: float = -1.0  # 1 - mean Dice of the leading candidates with the result
     retrieval: float = -0.3  # standard deviations of retrieval distance beyond the baseline's own mean
-    separation: float = -1.0  # 1 - mean log-likelihood ratio inside minus outside, in units of twice its clip
-    change: float = -1.0  # |log(volume ratio)| beyond log 2
-    unreliable: float = -1.0  # 1 - reliability of the evidence on the baseline
-    border: float = -1.0  # share of the result's slices that touch the scan's border
+    separation: float = -4.4  # 1 - mean log-likelihood ratio inside minus outside, in units of twice its clip
+    change: float = -0.7  # |log(volume ratio)| beyond log 2
+    unreliable: float = -2.0  # 1 - reliability of the evidence on the baseline
+    border: float = -0.5  # share of the result's slices that touch the scan's border
     departure: float = 0.0  # 1 - Dice with the warped prior; weight 0, since a true responder must not be punished
-    absent: float = -2.0  # 1 when the result is empty
+    absent: float = -4.0  # 1 when the result is empty
+    without_model: float = -1.5  # 1 when no model looked at the structure: it follows the registration alone
     low: float = 0.5  # below this a result is flagged "check"
 
 

@@ -32,7 +32,13 @@ from samprompt.evaluation.statistics import failed as is_failure
 from samprompt.evaluation.table import Table, number, with_interval
 
 _INTERVALS = "In brackets: 95 % interval from a bootstrap over patients; with one patient there is none."
-# name, unit or remark, digits, value of a row
+
+
+def _slices(row: Row, count: int) -> float:
+    return float(count) if row.protocol != "oracle2d" else float("nan")
+
+
+# name with unit, digits, value of a row
 _MEASURES: tuple[tuple[str, int, Callable[[Row], float]], ...] = (
     ("Dice", 3, lambda r: r.dice),
     ("surface Dice 1 mm", 3, lambda r: r.surface_dice_1mm),
@@ -44,8 +50,8 @@ _MEASURES: tuple[tuple[str, int, Callable[[Row], float]], ...] = (
     ("added path, tau 0 (of the truth's)", 3, lambda r: r.added_path_exact_relative),
     ("added path, tau max(1 mm, 1 pixel) (mm)", 0, lambda r: r.added_path_mm),
     ("added path, tau max(1 mm, 1 pixel) (of the truth's)", 3, lambda r: r.added_path_relative),
-    ("slices to delete", 2, lambda r: float(r.slices_to_delete)),
-    ("slices to draw", 2, lambda r: float(r.slices_to_draw)),
+    ("slices to delete", 2, lambda r: _slices(r, r.slices_to_delete)),
+    ("slices to draw", 2, lambda r: _slices(r, r.slices_to_draw)),
     ("|volume difference| (%)", 1, lambda r: abs(r.volume_difference_percent)),
     ("centroid distance (mm)", 2, lambda r: r.centroid_distance_mm),
     ("seconds a visit, without alignment", 2, lambda r: r.seconds),
@@ -170,14 +176,15 @@ def _prior_table(comparisons: Sequence[Comparison]) -> Table:
     prior = comparisons[0].prior
     body = []
     for c in comparisons:
-        wrong = f"{len(c.shortfalls)} ({c.silent} silent)" if c.shortfalls else "0"
+        judged_by_trust = any(not math.isnan(s.trust) for s in c.shortfalls)
+        wrong = f"{c.silent} of {len(c.shortfalls)}" if judged_by_trust else "-"
         share = "-" if math.isnan(c.within) else f"{100 * (1 - c.within):.1f} %"
         absent = f"{c.absent_right} / {c.absent_wrong}"
         difference = with_interval(c.difference, 1, True, 100.0)
         body.append((f"{c.method}, {c.stratum}", str(c.difference.count), difference, share, wrong, absent))
     return Table(
         f"Against the best free prior: {prior}",
-        ("method", "pairs", "Dice points", f"> {100 * FAR_BELOW:.0f} below", "(silent)", "absent: right / wrong"),
+        ("method", "pairs", "Dice points", f"> {100 * FAR_BELOW:.0f} below", "silent", "absent: right / wrong"),
         tuple(body),
         (
             f"The best free prior is the one of {', '.join(FREE_PRIORS)} with the best mean Dice over all. "

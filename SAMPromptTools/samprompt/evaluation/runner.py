@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -136,9 +137,9 @@ class _Job:
                     self.done += 1
                     title = f"{patient} {left[0].plan.label} {method}"
                     self.tell(JobEvent("visit-started", title, self.done, self.count))
-                    found = next(rows)
-                    self.store.add(found)
-                    seconds = found[0].seconds if found else 0.0
+                    began = time.perf_counter()
+                    self.store.add(next(rows))
+                    seconds = time.perf_counter() - began
                     self.tell(JobEvent("visit-finished", title, self.done, self.count, seconds))
                     left.pop(0)
             except _FATAL:

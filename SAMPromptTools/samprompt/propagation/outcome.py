@@ -42,6 +42,7 @@ def judge(
     """Trust of one result; everything in the common axes."""
     grid = target.volume.grid
     parts: dict[str, float] = {"absent": float(not mask.any())}
+    parts["without_model"] = float(carried is None)
     if carried is not None:
         parts |= carried.parts
     parts["alignment"] = 1.0 - alignment.quality

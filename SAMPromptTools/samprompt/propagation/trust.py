@@ -20,11 +20,15 @@ _WORDS: tuple[tuple[str, float, str], ...] = (
     ("retrieval", 1.5, "inside the result the image looks unlike the baseline's structure ({value:.1f} SD)"),
     ("unreliable", 0.7, "on the baseline itself the model finds this structure's edge poorly"),
     ("separation", 0.5, "inside and outside of the result look alike to the model"),
+    ("without_model", 2.0, ""),  # said by the route
     ("change", 0.2, "the volume changed implausibly much ({percent:+.0f} %)"),
     ("border", 0.05, "the result reaches the border of the scan"),
     ("departure", 0.3, "the result differs much from the aligned contour (Dice {good:.2f}); a true change can do that"),
     ("absent", 0.5, "nothing was found on this visit"),
 )
+
+# No single doubt counts for more than this, in its own unit.
+_LARGEST = 3.0
 
 
 def score_trust(
@@ -41,7 +45,7 @@ def score_trust(
         value = parts.get(name, 0.0)
         if not math.isfinite(value):
             continue
-        load = getattr(parameters, name) * value
+        load = getattr(parameters, name) * min(value, _LARGEST)
         total += load
         if value >= worth and load < 0:
             text = words.format(

@@ -28,27 +28,28 @@ class NoiseModel:
 def denoise(array: Float) -> tuple[Float, NoiseModel]:
     """Remove the noise of a CT and describe it.
 
-    Guided filter (He et al. 2013, self-guided, radius 2 in plane and 1 across) whose epsilon is the square of 1.5 times
-    the noise; the noise is the median absolute deviation of the residual where the filtered image is flat soft tissue
-    (-200 to 200 HU), its smoothness follows from the correlation of neighbouring residuals.
+    Guided filter (He et al. 2013, self-guided, radius 2 in plane and 1 across) whose gain is that of a Wiener filter:
+    what the local variance has beyond 1.2 times the noise's, against half the noise's. (With the plain gain a third of
+    the noise stays in flat tissue, and noise that is copied to the follow-up makes features match falsely.) The noise
+    is the median absolute deviation from the local mean where the image is flat soft tissue (-200 to 200 HU); its
+    smoothness follows from the correlation of neighbouring residuals.
     """
     size = (3, 5, 5) if array.shape[0] > 3 else (1, 5, 5)
     source = array.astype(np.float32)
-    rough = source - ndimage.gaussian_filter(source, (0.0, 1.5, 1.5))
     flat = _flat_soft_tissue(ndimage.gaussian_filter(source, (0.7, 2.0, 2.0)))
-    sd = 1.15 * _mad(rough[flat]) if flat.any() else 5.0
     mean = ndimage.uniform_filter(source, size)
-    variance = np.maximum(ndimage.uniform_filter(source * source, size) - mean * mean, 0.0)
-    gain = variance / (variance + max(1.5 * sd, 1.0) ** 2)
+    sd = max(_mad((source - mean)[flat]), 1.0) if flat.any() else 5.0
+    variance = ndimage.uniform_filter((source - mean) ** 2, size)
+    signal = np.maximum(variance - 1.2 * sd**2, 0.0)
+    gain = signal / (signal + 0.5 * sd**2)
     offset = mean - gain * mean
     smooth = ndimage.uniform_filter(gain, size) * source + ndimage.uniform_filter(offset, size)
-    residual = source - smooth
+    sigma = (0.0, 0.5, 0.5)
     if flat.any():
-        sd = max(_mad(residual[flat]), 1.0)
-        sigma = tuple(_smoothness(residual, flat, axis, sd) for axis in range(3))
-    else:
-        sigma = (0.0, 0.5, 0.5)
-    return np.asarray(smooth, dtype=np.float32), NoiseModel(float(sd), (sigma[0], sigma[1], sigma[2]))
+        residual = source - smooth
+        found = [_smoothness(residual, flat, axis, sd) for axis in range(3)]
+        sigma = (found[0], found[1], found[2])
+    return np.asarray(smooth, dtype=np.float32), NoiseModel(float(sd), sigma)
 
 
 def _flat_soft_tissue(smooth: Float) -> Bool:

@@ -30,6 +30,7 @@ def breathe(anatomy: Anatomy, shift_mm: float, sliding: bool) -> None:
     width = parameters.sliding_width_mm if sliding else 3.0 * wall
     depth = ndimage.gaussian_filter(depth, 1.0)
     shift = breathing(anatomy.lattice, depth, shift_mm, wall if sliding else 1.5 * wall, width, 1.0)
+    shift *= anatomy.softness  # the spine stays
     anatomy.displacement = compose(shift, DisplacementField(anatomy.displacement, anatomy.lattice))
 
 

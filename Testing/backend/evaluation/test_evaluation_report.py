@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -114,7 +115,7 @@ def test_the_tables_say_what_the_rows_say(rows: list[Row]):
     against = found["Against the best free prior: deformable"]
     ours = next(row for row in against.rows if row[0] == "p2sam3d, all")
     assert ours[2].startswith("-2.0 [")
-    assert ours[3:5] == ("33.3 %", "2 (2 silent)")
+    assert ours[3:5] == ("33.3 %", "2 of 2")
     worst = found["More than 5 Dice points below the best free prior"]
     assert [row[0] for row in worst.rows] == ["p2sam3d: B growth-1 gtv", "p2sam3d: B splitting-3 gtv"]
     trust = next(row for row in found["Trust"].rows if row[0] == "p2sam3d")
@@ -143,6 +144,18 @@ def test_the_summary_is_plain_json_with_the_same_figures(rows: list[Row], a_row:
 def test_no_rows_give_empty_tables_and_not_an_error():
     assert [t.rows for t in tables([]) if t.title == "Dice"] == [(("all", "0", "0"),)]
     assert summary([], {})["best_prior"] is None
+
+
+def test_the_oracle_protocol_shows_only_what_it_measures(a_row: RowMaker):
+    nothing = {"surface_dice_3mm": math.nan, "trust": math.nan, "slices": 12}
+    rows = [
+        replace(a_row(method=m, dice=d, **nothing), protocol="oracle2d") for m, d in (("copied", 0.9), ("p2sam", 0.5))
+    ]
+    found = {t.title: t for t in tables(rows)}
+    assert found["Mean 2D Dice over labelled slices"].rows[0][3:] == ("0.900", "0.500")
+    assert [row[0] for row in found["All measures, mean over structure-visits"].rows] == ["Dice"]
+    assert found["Against the best free prior: copied"].rows[0][3:5] == ("100.0 %", "-")
+    assert "Trust" not in found
 
 
 def test_errors_are_listed_with_their_cause(a_row: RowMaker):

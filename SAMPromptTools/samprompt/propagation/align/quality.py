@@ -79,8 +79,8 @@ def agreement(
 class Verdict:
     """What was measured round one structure.
 
-    ``agreement`` of the images in [0, 1] by stage ("rigid", "local", "deformable"); ``inconsistency`` (mm): how far from
-    the start one ends after matching there and, independently, back; ``strain``: mean Frobenius norm of the
+    ``agreement`` of the images in [0, 1] by stage ("rigid", "local", "deformable"); ``inconsistency`` (mm): how far
+    from the start one ends after matching there and, independently, back; ``strain``: mean Frobenius norm of the
     displacement's gradient; ``movement`` (mm): mean length of the displacement; ``folding``: share of the region.
     """
 
@@ -98,7 +98,7 @@ class Verdict:
         A deformable step can bend one patient's thigh into another's (agreement 0.65, measured), but not consistently
         (inconsistency 1.2 mm against 0.5) and not gently (strain 0.34 and more against 0.28 and less).
         """
-        value = self.agreement[stage] / (1.0 + (self.inconsistency / self.parameters.doubtful_inconsistency) ** 2)
+        value = self.agreement[stage] ** 1.5 / (1.0 + (self.inconsistency / self.parameters.doubtful_inconsistency) ** 2)
         if stage == "deformable":
             value /= 1.0 + (self.strain / self.parameters.doubtful_strain) ** 4
         return float(value)
@@ -114,12 +114,14 @@ class Verdict:
 
     def reasons(self, stage: str) -> list[str]:
         """Why the quality is low, in words."""
-        found = [f"The images agree by only {self.agreement[stage]:.2f} round the structure."]
+        found = []
+        if self.agreement[stage] < 0.75:
+            found.append(f"The images agree by only {self.agreement[stage]:.2f} round the structure.")
         if self.inconsistency > 0.6 * self.parameters.doubtful_inconsistency:
             found.append(f"Matching there and back misses the start by {self.inconsistency:.1f} mm.")
-        if stage == "deformable" and self.strain > 0.75 * self.parameters.doubtful_strain:
+        if stage == "deformable" and self.strain > 0.6 * self.parameters.doubtful_strain:
             found.append(f"The tissue would have to be strained by {100 * self.strain:.0f} %.")
-        return found
+        return found or [f"The quality of the alignment round the structure is only {self.quality(stage):.2f}."]
 
 
 def judge(

@@ -12,7 +12,7 @@ from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import AlignParameters
 from samprompt.propagation.align.body import Body, find_body, intensity_range
 from samprompt.propagation.align.matching import Scene, best_shifts, correlation, gauss_newton, translation
-from samprompt.propagation.align.sampling import apply, block_mean, grid_points, sample
+from samprompt.propagation.align.sampling import apply, block_mean, grid_points, inverse, sample
 from samprompt.space.volume import Volume
 
 
@@ -125,7 +125,7 @@ def _best_start(
     # A little blur even here: between unblurred voxels the interpolated image has its optimum in the wrong place.
     fixed, moving = (s.smoothed(0.5 * parameters.rigid_spacing) for s in (fixed, moving))
     many = _thinned(points, 25000)
-    fine = []
+    fine: list[tuple[float, int, NDArray[np.float64]]] = []
     for _, number, matrix in _different(rough)[:3]:
         progress.step("rigid", len(starts) + len(fine), len(starts) + 3)
         refined = gauss_newton(fixed, moving, many, matrix, 20)
@@ -151,7 +151,7 @@ def _different(
     """Results in order without those that ended within 3 mm of a better one."""
     kept: list[tuple[float, int, NDArray[np.float64]]] = []
     for item in results:
-        if all(np.abs(item[2] @ np.linalg.inv(k[2]) - np.eye(4))[:3, 3].max() > 3.0 for k in kept):
+        if all(np.abs(item[2] @ inverse(k[2]) - np.eye(4))[:3, 3].max() > 3.0 for k in kept):
             kept.append(item)
     return kept
 

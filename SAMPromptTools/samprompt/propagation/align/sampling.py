@@ -49,6 +49,11 @@ def apply(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[n
     return np.asarray(points @ matrix[:3, :3].T + matrix[:3, 3])
 
 
+def inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inverse of a 4x4 matrix."""
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
 def block_mean(array: NDArray[np.float32], grid: Grid, spacing: float) -> tuple[NDArray[np.float32], Grid]:
     """Mean over blocks of whole voxels so that no axis is finer than about ``spacing`` mm; and the blocks' grid.
 

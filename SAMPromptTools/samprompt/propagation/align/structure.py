@@ -13,12 +13,12 @@ from torch import Tensor
 from samprompt.contract.errors import StructureError
 from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import AlignParameters
-from samprompt.propagation.align.deformable import Features, enlarge, refine, search, warp
+from samprompt.propagation.align.deformable import Features, enlarge, folding, refine, search, warp
 from samprompt.propagation.align.matching import gauss_newton
 from samprompt.propagation.align.quality import RING, Verdict, judge
 from samprompt.propagation.align.region import Distance, Patch, interior, patch, region_grid
 from samprompt.propagation.align.rigid import RigidAlignment, scene
-from samprompt.propagation.align.sampling import apply, crop_to_box, grid_points
+from samprompt.propagation.align.sampling import apply, crop_to_box, grid_points, inverse
 from samprompt.propagation.align.transform import Alignment, Stage
 from samprompt.space.grid import Grid
 from samprompt.space.structure import Structure
@@ -108,7 +108,7 @@ def _align_group(
     seconds = dict(rigid.seconds)
     distance = Distance(structures, RING + 10.0)
     surface = distance.surface()
-    grid = region_grid(apply(np.linalg.inv(rigid.matrix), surface), followup.grid, parameters)
+    grid = region_grid(apply(inverse(rigid.matrix), surface), followup.grid, parameters)
     if grid is None:
         reason = "The structure lies outside the follow-up's field of view."
         return [_fallback(rigid, (reason, *rigid.reasons), seconds, parameters.local_margin) for _ in structures]
@@ -177,7 +177,7 @@ def _local_rigid(
     weights = interior(depth, parameters.interior_weight).astype(np.float64)
     matrix = gauss_newton(fixed.smoothed(5.0), moving.smoothed(5.0), chosen, rigid.matrix, 15, weights)
     matrix = gauss_newton(fixed.smoothed(2.0), moving.smoothed(2.0), chosen, matrix, 15, weights)
-    change = matrix @ np.linalg.inv(rigid.matrix)
+    change = matrix @ inverse(rigid.matrix)
     centre = apply(rigid.matrix, chosen).mean(axis=0) if len(chosen) else np.zeros(3)
     shift = float(np.linalg.norm(apply(change, centre) - centre))
     angle = float(np.arccos(np.clip((np.trace(change[:3, :3]) - 1.0) / 2.0, -1.0, 1.0)))
@@ -214,7 +214,13 @@ def _deform(
         inconsistency = (coarse[0] + back).square().sum(dim=0).sqrt()
         progress.step("deformable", 2, 3)
         field = enlarge(coarse[0], shape)
-        field = refine(here, there, field, spacing, parameters.smoothness, parameters.iterations)
+        smoothness = parameters.smoothness
+        field = refine(here, there, field, spacing, smoothness, parameters.iterations)
+        for _ in range(3):
+            if folding(field, spacing)[0] <= 0.1 * parameters.maximum_folding:
+                break
+            smoothness *= 4.0
+            field = refine(here, there, field, spacing, smoothness, parameters.iterations)
         return field, enlarge(inconsistency[None], shape)[0]
 
 
@@ -232,9 +238,6 @@ def _decide(
     stage: Stage = "rigid"
     if judged.agreement["local"] >= judged.agreement["rigid"]:
         stage = "local"
-    else:
-        # The displacement was worked out on top of the local matrix, so with it the local one must stay.
-        local = local if judged.agreement["deformable"] > judged.agreement["rigid"] else rigid.matrix
     if judged.agreement["deformable"] > judged.agreement[stage] and judged.folding <= parameters.maximum_folding:
         stage = "deformable"
     quality = judged.quality(stage)
@@ -243,6 +246,7 @@ def _decide(
     bent = stage == "deformable"
     return Alignment(
         rigid=rigid.matrix,
+        # The displacement was worked out on top of the local matrix, so with it the local one stays.
         local_rigid=local if stage != "rigid" else rigid.matrix,
         displacement=displacement if bent else None,
         displacement_grid=grid if bent else None,

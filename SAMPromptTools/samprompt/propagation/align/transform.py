@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from samprompt.propagation.align.sampling import apply, grid_points, inside, sample
+from samprompt.propagation.align.sampling import apply, grid_points, inside, inverse, sample
 from samprompt.space.grid import Grid
 from samprompt.space.structure import Structure
 from samprompt.space.volume import Volume
@@ -79,8 +79,8 @@ class Alignment:
         if stage == "copied":
             return points
         if stage == "rigid":
-            return apply(np.linalg.inv(self.rigid), points)
-        start = apply(np.linalg.inv(self.local_rigid), points)
+            return apply(inverse(self.rigid), points)
+        start = apply(inverse(self.local_rigid), points)
         if stage == "local" or self.displacement is None:
             return start
         found = start - self.displacement_at(start)
@@ -138,6 +138,12 @@ def warp_mask(structure: Structure, alignment: Alignment, grid: Grid, stage: Sta
         value = sample(distance, own.to_kji(alignment.map_to_baseline(points[k], stage)))
         # A tie (half a voxel moved) counts as inside: a one-voxel structure must not vanish.
         result[start[0] + k, start[1] : stop[1], start[2] : stop[2]] = value >= -1e-4
+    if not result.any():
+        # Smaller than a voxel and between voxel centres: the voxel that holds its deepest point stands for it.
+        deepest = own.to_ras(np.array(np.unravel_index(int(np.argmax(distance)), distance.shape)))
+        place = grid.to_kji(alignment.map_to_followup(deepest[None], stage))[0]
+        if inside(grid.shape, place):
+            result[tuple(np.clip(np.round(place).astype(int), 0, np.array(grid.shape) - 1))] = True
     return result
 
 
