@@ -19,6 +19,7 @@ class AlignParameters:
     minimum_overlap: float = 0.3  # share of the smaller scan's body that a rigid position must leave in both scans
     minimum_shared_field: float = 0.25  # under this share of the smaller body the rigid step is not trusted
     minimum_body_overlap: float = 0.6  # Dice of the two bodies under which the rigid step is not trusted
+    minimum_rigid_quality: float = 0.35  # correlation inside both bodies under which the rigid step is not trusted
     local_margin: float = 40.0  # mm round the structure for the local rigid step
     deformable_spacing: float = 3.0  # mm, grid of the deformable step
     deformable_margin: float = 40.0  # mm round the structure
@@ -27,14 +28,14 @@ class AlignParameters:
     iterations: int = 6  # Gauss-Newton steps of the deformable refinement on each of its two grids
     smoothness: float = 0.05  # weight of the displacement's squared gradient against squared feature difference
     interior_weight: float = 0.3  # weight of the similarity inside the structure: it may have changed
-    # Quality (0..1) is the local correlation of the aligned images round the structure (to the power 1.5), halved where matching there
-    # and back misses the start by ``doubtful_inconsistency`` mm and again where the mean gradient of the displacement
-    # reaches ``doubtful_strain``. Measured: the same patient 0.67 and more, another patient 0.27 and less. Under
-    # ``trusted_quality`` the alignment is not trusted and the whole image is searched.
+    # Quality (0..1) is the local correlation of the aligned images round the structure to the power 1.5, halved where
+    # matching there and back misses the start by ``doubtful_inconsistency`` mm, and again where the mean gradient of
+    # the displacement reaches ``doubtful_strain``. Measured: the same patient 0.66 and more (0.28 in a flat, noisy
+    # liver), another patient 0.34 and less. Under ``trusted_quality`` the whole image is searched.
     doubtful_inconsistency: float = 1.5
     doubtful_strain: float = 0.5
     maximum_folding: float = 0.01  # share of folded voxels beyond which the deformable step is left out
-    trusted_quality: float = 0.35
+    trusted_quality: float = 0.4
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from samprompt.contract.propagation import PathParameters, PropagationParameters
-from samprompt.models.backbone import Backbone, Prompts, logits_to_image, mask_to_prompt
+from samprompt.models.backbone import (
+    Backbone,
+    Embedding,
+    Prompts,
+    decodes_pairs,
+    join_embeddings,
+    logits_to_image,
+    mask_to_prompt,
+)
 from samprompt.prompting import p2sam
+from samprompt.prompting.candidate import Candidate
 from samprompt.prompting.reduction import covered_tokens
 from samprompt.prompting.reference import Reference
 from samprompt.prompting.retrieval import EMPTY_DISTANCE, distance
@@ -87,8 +97,30 @@ def fuse(
     return SliceCandidate("fused", np.asarray(ndimage.gaussian_filter(field, 1.0), dtype=np.float32))
 
 
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One slice to be prompted: ``prior`` is the warped prior on its plane, None where alignment is not trusted.
+
+    ``hint`` is what to prompt with where the prior's own section is empty: its nearest section, moved along z.
+    ``error_mm`` is how wrong the prior may be, at least the maker's own.
+    """
+
+    index: int
+    prior: NDArray[np.bool_] | None = None
+    hint: NDArray[np.bool_] | None = None
+    error_mm: float = 0.0
+
+    @property
+    def guide(self) -> NDArray[np.bool_] | None:
+        """The section to prompt with, None where there is none."""
+        for section in (self.prior, self.hint):
+            if section is not None and section.any():
+                return section
+        return None
+
+
 class CandidateMaker:
-    """Makes the candidates of one structure slice by slice; holds what all slices share.
+    """Makes the candidates of one structure; holds what all slices share.
 
     ``reference`` is the structure's tokens on the baseline (and further references); ``error_mm`` the registration's.
     """
@@ -100,68 +132,61 @@ class CandidateMaker:
         self.error_mm = max(error_mm, parameters.path.minimum_error)
 
     @torch.inference_mode()
-    def make(
-        self,
-        encoded: Encoded,
-        index: int,
-        prior: NDArray[np.bool_] | None,
-        hint: NDArray[np.bool_] | None,
-    ) -> SliceCandidates:
-        """Candidates of slice ``index``.
-
-        ``prior`` is the warped prior on this plane; None where alignment is not trusted. ``hint`` is what to prompt
-        with where the prior's own section is empty: its nearest section, moved along z.
-        """
-        embedding, pixel = encoded.embeddings[index], encoded.region.pixel
-        shape = encoded.grey.shape[1:]
-        found = [SliceCandidate("empty", np.full(shape, -1.0, np.float32))]
-        if prior is not None and prior.any():
-            found.append(SliceCandidate("prior", prior_field(prior, pixel)))
-        guide = prior if prior is not None and prior.any() else hint
-        focus = None
-        answers: list[Field] = []
-        if guide is not None and guide.any():
-            soft = torch.from_numpy(soft_prior(guide, 1.0))
-            focus = torch.from_numpy(soft_prior(guide, 1.5 * self.error_mm / pixel)).clamp(0, 1)
-            focus = focus / focus.max().clamp_min(1e-6)
-            refined, presence = self._refined(encoded, index, soft)
-            for number, field in enumerate(refined):
-                found.append(SliceCandidate(f"refined {number + 1}", field, presence=presence[number]))
-                answers.append(field)
-        p2sam_found = p2sam.candidates(
-            self.reference,
-            embedding,
+    def make(self, encoded: Encoded, requests: Sequence[Request]) -> list[SliceCandidates]:
+        """Candidates of each request; slices share decoder calls where the backbone can."""
+        softs: list[torch.Tensor | None] = []
+        focuses: list[torch.Tensor | None] = []
+        for request in requests:
+            if request.guide is None:
+                softs.append(None)
+                focuses.append(None)
+                continue
+            error = max(request.error_mm, self.error_mm)
+            softs.append(torch.from_numpy(soft_prior(request.guide, 1.0)))
+            focus = torch.from_numpy(soft_prior(request.guide, 1.5 * error / encoded.region.pixel)).clamp(0, 1)
+            focuses.append(focus / focus.max().clamp_min(1e-6))
+        refined = self._refined([encoded.embeddings[r.index] for r in requests], softs)
+        prompted = p2sam.candidates_for_slices(
+            [self.reference] * len(requests),
+            [encoded.embeddings[r.index] for r in requests],
             self.backbone,
             self.parameters.prompting,
-            focus,
+            focuses,
             batch=self.parameters.decode_batch,
         )
-        for candidate in p2sam_found:
+        return [
+            self._gather(encoded, request, mine, found)
+            for request, mine, found in zip(requests, refined, prompted, strict=True)
+        ]
+
+    def _gather(
+        self, encoded: Encoded, request: Request, refined: list[SliceCandidate], prompted: list[Candidate]
+    ) -> SliceCandidates:
+        """All candidates of one slice in their order, the empty one first."""
+        embedding, shape = encoded.embeddings[request.index], encoded.grey.shape[1:]
+        found = [SliceCandidate("empty", np.full(shape, -1.0, np.float32))]
+        if request.prior is not None and request.prior.any():
+            found.append(SliceCandidate("prior", prior_field(request.prior, encoded.region.pixel)))
+        answers = list(refined)
+        for candidate in prompted:
             logits = logits_to_image(candidate.logits[None, None], embedding, self.backbone.input_size)
-            field = logits[0, 0].float().cpu().numpy()
-            found.append(
-                SliceCandidate(
-                    f"p2sam n={candidate.n} m={candidate.m}",
-                    field,
-                    candidate.distance,
-                    float("nan") if candidate.presence is None else candidate.presence,
-                )
-            )
-            answers.append(field)
+            presence = float("nan") if candidate.presence is None else candidate.presence
+            kind = f"p2sam n={candidate.n} m={candidate.m}"
+            answers.append(SliceCandidate(kind, logits[0, 0].float().cpu().numpy(), candidate.distance, presence))
         clip = self.parameters.path.log_ratio_clip
         decoder = np.zeros(shape, np.float32)
         if answers:
-            decoder = np.mean([np.clip(a, -clip, clip) for a in answers], axis=0).astype(np.float32)
+            decoder = np.mean([np.clip(a.field, -clip, clip) for a in answers], axis=0).astype(np.float32)
         points = np.zeros((0, 3), np.float32)
-        if p2sam_found:
-            best = p2sam.choose(p2sam_found, self.parameters.prompting)
+        if prompted:
+            best = p2sam.choose(prompted, self.parameters.prompting)
             points = torch.cat((best.points, best.labels[:, None].float()), dim=1).cpu().numpy()
         outside = ~encoded.region.inside
         kept = tuple(
             SliceCandidate(c.kind, np.where(outside, np.float32(-1000.0), c.field), c.distance, c.presence)
-            for c in found
+            for c in (*found, *answers)
         )
-        return SliceCandidates(kept, decoder, guide if guide is not None and guide.any() else None, points)
+        return SliceCandidates(kept, decoder, request.guide, points)
 
     def nothing(self, encoded: Encoded) -> SliceCandidates:
         """Only the empty section: a slice too far from the prior to be searched."""
@@ -169,24 +194,46 @@ class CandidateMaker:
         empty = SliceCandidate("empty", np.full(shape, -1.0, np.float32))
         return SliceCandidates((empty,), np.zeros(shape, np.float32), None, np.zeros((0, 3), np.float32))
 
-    def _refined(self, encoded: Encoded, index: int, soft: torch.Tensor) -> tuple[list[Field], list[float]]:
-        """The model's answers to the prior as mask prompt, alone and then with its own answer's box."""
-        embedding = encoded.embeddings[index]
-        prompt = mask_to_prompt(soft[None, None], self.backbone.mask_size).to(embedding.tokens.device)
-        first = self.backbone.decode(embedding, Prompts(masks=prompt))
-        fields, presence = [], []
-        logits = first.logits[:, :1]
-        for number in range(2):
-            image = logits_to_image(logits, embedding, self.backbone.input_size)[0, 0]
-            fields.append(image.float().cpu().numpy())
-            presence.append(float("nan") if first.presence is None else float(first.presence[0]))
-            if number == 1 or not bool((image > 0).any()):
-                break
-            rows, columns = torch.nonzero(image > 0, as_tuple=True)
-            box = torch.stack((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)).float()[None]
-            first = self.backbone.decode(embedding, Prompts(boxes=box, masks=logits))
-            logits = first.logits[:, :1]
-        return fields, presence
+    def _refined(
+        self, embeddings: Sequence[Embedding], softs: Sequence[torch.Tensor | None]
+    ) -> list[list[SliceCandidate]]:
+        """The model's answers to each prior as mask prompt, alone and then with its own answer's box."""
+        found: list[list[SliceCandidate]] = [[] for _ in softs]
+        given = [n for n, soft in enumerate(softs) if soft is not None]
+        prompts: dict[int, Prompts] = {}
+        for n in given:
+            soft = softs[n]
+            assert soft is not None
+            mask = mask_to_prompt(soft[None, None], self.backbone.mask_size, stretched=embeddings[n].stretched)
+            prompts[n] = Prompts(masks=mask.to(embeddings[n].tokens.device))
+        for number in (1, 2):
+            following: dict[int, Prompts] = {}
+            for n, (logits, presence) in self._decode(embeddings, prompts).items():
+                image = logits_to_image(logits, embeddings[n], self.backbone.input_size)[0, 0]
+                found[n].append(SliceCandidate(f"refined {number}", image.float().cpu().numpy(), presence=presence))
+                rows, columns = torch.nonzero(image > 0, as_tuple=True)
+                if len(rows):
+                    edges = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+                    following[n] = Prompts(boxes=torch.stack(edges).float()[None], masks=logits)
+            prompts = following
+        return found
+
+    def _decode(
+        self, embeddings: Sequence[Embedding], prompts: dict[int, Prompts]
+    ) -> dict[int, tuple[torch.Tensor, float]]:
+        """Logits (1, 1, m, m) and presence of one prompt per image; in few calls where the backbone decodes pairs."""
+        order, answers = list(prompts), {}
+        batch = self.parameters.decode_batch if decodes_pairs(self.backbone) else 1
+        for start in range(0, len(order), batch):
+            chosen = order[start : start + batch]
+            boxes = [b for n in chosen if (b := prompts[n].boxes) is not None]
+            masks = [m for n in chosen if (m := prompts[n].masks) is not None]
+            joined = Prompts(boxes=torch.cat(boxes) if boxes else None, masks=torch.cat(masks))
+            decoded = self.backbone.decode(join_embeddings([embeddings[n] for n in chosen]), joined)
+            for place, n in enumerate(chosen):
+                presence = float("nan") if decoded.presence is None else float(decoded.presence[place])
+                answers[n] = (decoded.logits[place : place + 1, :1], presence)
+        return answers
 
     def distances(self, encoded: Encoded, index: int, masks: NDArray[np.bool_]) -> list[float]:
         """Retrieval distance of each mask (N, P, P) on slice ``index`` to the reference."""

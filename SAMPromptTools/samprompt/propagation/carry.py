@@ -15,7 +15,8 @@ from samprompt.contract.propagation import PropagationParameters
 from samprompt.models.backbone import Backbone
 from samprompt.prompting import p2sam
 from samprompt.prompting.reference import Reference
-from samprompt.propagation.candidates import CandidateMaker, SliceCandidate, SliceCandidates, fuse, prior_field
+from samprompt.prompting.retrieval import EMPTY_DISTANCE
+from samprompt.propagation.candidates import CandidateMaker, Request, SliceCandidate, SliceCandidates, fuse, prior_field
 from samprompt.propagation.encoding import Encoded
 from samprompt.propagation.knowledge import Knowledge, learn, on_region
 from samprompt.propagation.path import Section, cheapest_path, unary_costs
@@ -23,6 +24,7 @@ from samprompt.propagation.region import Region
 from samprompt.propagation.trust import dice
 
 _CYCLE_SLICES = 5
+_SLICES_AT_ONCE = 16  # prompted together: enough to fill the decoder, few enough to feel a cancel
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,10 +73,9 @@ def propose(
     spacing = float(region.grid.spacing[2])
     count = len(encoded)
     beyond = np.zeros(count)
-    slices, deviations = [], []
     ratios = np.zeros(encoded.grey.shape, np.float32)
+    requests: list[Request] = []
     for index in range(count):
-        progress.step(f"prompting {name}", index, count)
         hint = None
         if present.size and priors is not None and not priors[index].any():
             nearest = int(present[np.argmin(np.abs(present - index))])
@@ -82,17 +83,31 @@ def propose(
             hint = _shrunk(priors[nearest], beyond[index], region.pixel)
         if knowledge.likelihood is not None:
             ratios[index] = knowledge.likelihood.ratio(encoded, index, backbone)
-        if present.size and beyond[index] > parameters.region.extra_slices:
-            found = maker.nothing(encoded)
-        else:
-            found = maker.make(encoded, index, None if priors is None else priors[index], hint)
-        masks = np.stack([c.mask for c in found.candidates])
-        known = maker.distances(encoded, index, masks[1:]) if len(masks) > 1 else []
-        deviations.append(np.array([0.0, *[knowledge.deviation(d) if d < 1e9 else 0.0 for d in known]]))
-        slices.append(found)
+        if not present.size or beyond[index] <= parameters.region.extra_slices:
+            requests.append(Request(index, None if priors is None else priors[index], hint))
+    slices = [maker.nothing(encoded) for _ in range(count)]
+    for start in range(0, len(requests), _SLICES_AT_ONCE):
+        progress.step(f"prompting {name}", start, len(requests))
+        some = requests[start : start + _SLICES_AT_ONCE]
+        for request, found in zip(some, maker.make(encoded, some), strict=True):
+            slices[request.index] = found
+    deviations = [_deviations(maker, knowledge, encoded, index, found) for index, found in enumerate(slices)]
     return Candidates(
         tuple(slices), ratios, priors, tuple(deviations), beyond, maker.error_mm, knowledge.reliability, knowledge.bias
     )
+
+
+def _deviations(
+    maker: CandidateMaker, knowledge: Knowledge, encoded: Encoded, index: int, found: SliceCandidates
+) -> NDArray[np.float64]:
+    """Retrieval distances of a slice's candidates in standard deviations of the baseline's own; 0 where unknown."""
+    distances = [c.distance for c in found.candidates]
+    missing = [n for n, c in enumerate(found.candidates) if n > 0 and np.isnan(c.distance)]
+    if missing:
+        masks = np.stack([found.candidates[n].mask for n in missing])
+        for n, distance in zip(missing, maker.distances(encoded, index, masks), strict=True):
+            distances[n] = distance
+    return np.array([0.0, *[knowledge.deviation(d) if d < EMPTY_DISTANCE else 0.0 for d in distances[1:]]])
 
 
 def _shrunk(mask: NDArray[np.bool_], distance_mm: float, pixel: float) -> NDArray[np.bool_] | None:

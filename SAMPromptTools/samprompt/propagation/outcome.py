@@ -12,7 +12,7 @@ from samprompt.propagation.align import Alignment
 from samprompt.propagation.carry import Carried
 from samprompt.propagation.result import StructureOutcome, Trust
 from samprompt.propagation.routing import Route, cut_by_border
-from samprompt.propagation.trust import score_trust, slices_to_check
+from samprompt.propagation.trust import dice, score_trust, slices_to_check
 from samprompt.space.contrast import contrast_to_noise
 from samprompt.space.orientation import Orientation
 from samprompt.space.structure import Structure
@@ -45,6 +45,9 @@ def judge(
     parts["without_model"] = float(carried is None)
     if carried is not None:
         parts |= carried.parts
+    elif mask.any() or prior.any():
+        # copied, rigidly moved or found slice by slice: the aligned contour is the best second opinion there is
+        parts["disagreement"] = 1.0 - dice(mask, prior)
     parts["alignment"] = 1.0 - alignment.quality
     shown = mask if mask.any() else prior
     cnr = contrast_to_noise(target.volume, shown) if shown.any() else math.nan

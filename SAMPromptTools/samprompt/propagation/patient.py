@@ -13,7 +13,7 @@ from samprompt.contract.errors import EnvironmentProblem, StructureError
 from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import PropagationParameters
 from samprompt.models.backbone import Backbone
-from samprompt.propagation.align import Alignment, Stage, align_rigid, align_structures, warp_mask
+from samprompt.propagation.align import Alignment, align_rigid, align_structures, warp_mask
 from samprompt.propagation.align.transform import copied_mask
 from samprompt.propagation.carry import Carried, carry
 from samprompt.propagation.encoding import Encoded, encode_region
@@ -34,8 +34,6 @@ from samprompt.propagation.result import StructureOutcome, VisitResult
 from samprompt.propagation.routing import Route, route_of
 from samprompt.space.orientation import Orientation, slice_normal, towards
 from samprompt.space.visit import Visit
-
-_STAGES: dict[str, Stage] = {"copied": "copied", "rigid": "rigid", "deformable": "deformable"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,14 +122,14 @@ class _Patient:
         carried: dict[int, Carried] = {}
         began = time.perf_counter()
         grid = target.visit.volume.grid
-        stage = _STAGES.get(self.parameters.method, "deformable")
-        priors = {}
+        priors: dict[int, NDArray[np.bool_]] = {}
         for n, structure in enumerate(base.structures):
             self.progress.step(f"warping {structure.name}", n, len(base.structures))
-            if stage == "copied":
-                priors[n] = copied_mask(structure, grid)
-            else:
-                priors[n] = warp_mask(structure, alignments[n], grid, stage)
+            priors[n] = warp_mask(structure, alignments[n], grid)
+            if self.parameters.method == "copied":
+                masks[n] = copied_mask(structure, grid)
+            elif self.parameters.method == "rigid":
+                masks[n] = warp_mask(structure, alignments[n], grid, "rigid")
         seconds["warping"] = time.perf_counter() - began
         if self.parameters.method in ("p2sam", "persam") and self.backbone is not None:
             began = time.perf_counter()

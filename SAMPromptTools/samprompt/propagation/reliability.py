@@ -8,6 +8,7 @@ not find it on the next one.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from scipy import ndimage
 
 from samprompt.contract.propagation import PropagationParameters
 from samprompt.models.backbone import Backbone
-from samprompt.propagation.candidates import CandidateMaker, fuse
+from samprompt.propagation.candidates import CandidateMaker, Request, fuse
 from samprompt.propagation.knowledge import Knowledge
 from samprompt.propagation.trust import dice
 
@@ -42,20 +43,26 @@ def measure_reliability(
     planes = planes[areas >= 0.4 * np.median(areas)]
     planes = np.unique(planes[np.linspace(0, len(planes) - 1, _SLICES).round().astype(int)])
     pixel, found, drawn = encoded.region.pixel, [], []
-    for number, index in enumerate(planes.tolist()):
-        ratio = knowledge.likelihood.ratio(encoded, index, backbone)
-        for wrong, error in ((truth[index], 0.0), *_mistakes(truth[index], pixel, number)):
-            before = dice(wrong, truth[index])
-            if not wrong.any():
-                continue
-            maker = CandidateMaker(backbone, knowledge.reference, parameters, error)
-            answers = maker.make(encoded, index, wrong, None)
-            field = fuse(answers.decoder, ratio, wrong, pixel, maker.error_mm, parameters.path)
-            after = dice(field.mask & encoded.region.inside, truth[index])
-            if error == 0.0:
-                drawn.append(after)
-            elif before <= 0.98:
-                found.append(float(np.clip((after - before) / (1.0 - before), -1.0, 1.0)))
+    requests = [
+        Request(index, wrong, None, error)
+        for number, index in enumerate(planes.tolist())
+        for wrong, error in ((truth[index], 0.0), *_mistakes(truth[index], pixel, number))
+        if wrong.any()
+    ]
+    # which candidate is nearest does not matter here, so the transport is left out
+    quick = replace(parameters, prompting=replace(parameters.prompting, retrieval="none"))
+    maker = CandidateMaker(backbone, knowledge.reference, quick, 0.0)
+    ratios = {index: knowledge.likelihood.ratio(encoded, index, backbone) for index in planes.tolist()}
+    for request, answers in zip(requests, maker.make(encoded, requests), strict=True):
+        wrong, error = request.prior, max(request.error_mm, maker.error_mm)
+        assert wrong is not None
+        before = dice(wrong, truth[request.index])
+        field = fuse(answers.decoder, ratios[request.index], wrong, pixel, error, parameters.path)
+        after = dice(field.mask & encoded.region.inside, truth[request.index])
+        if request.error_mm == 0.0:
+            drawn.append(after)
+        elif before <= 0.98:
+            found.append(float(np.clip((after - before) / (1.0 - before), -1.0, 1.0)))
     return (float(np.mean(found)) if found else 0.0), (1.0 - float(np.mean(drawn)) if drawn else 1.0)
 
 

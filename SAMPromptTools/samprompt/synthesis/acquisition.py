@@ -71,7 +71,7 @@ def _smoothness(residual: Float, flat: Bool, axis: int, sd: float) -> float:
     b = np.take(residual, range(1, residual.shape[axis]), axis)[both]
     limit = 4.0 * sd
     fine = (np.abs(a) < limit) & (np.abs(b) < limit)
-    if fine.sum() < 50:
+    if fine.sum() < 50 or not (a[fine].std() > 0 and b[fine].std() > 0):
         return 0.0
     correlation = float(np.corrcoef(a[fine], b[fine])[0, 1])
     if not correlation > 0.02:

@@ -120,7 +120,7 @@ def test_nothing_moved_nothing_moves():
 def test_another_patient_is_not_trusted_and_says_why():
     baseline, followup = scan(Trunk(3), GRID, 1), scan(Trunk(4), GRID, 2)
     found = align_structure(baseline, followup, tumour(), align_rigid(baseline, followup))
-    assert found.quality < 0.35
+    assert found.quality < 0.3
     assert not found.trusted
     assert found.reasons
     assert np.isfinite(found.map_to_baseline(np.array([[0.0, 0.0, 0.0], [1e4, 0.0, 0.0]]))).all()
@@ -221,4 +221,4 @@ def test_a_thigh_of_another_patient_is_told_from_the_same_one(shared_data):
     assert good.trusted
     assert good.quality > 0.65
     assert not bad.trusted
-    assert bad.quality < 0.35
+    assert bad.quality < 0.4

@@ -230,9 +230,9 @@ def test_input_that_makes_no_visit_is_refused_in_words(patient: Visit):
 
 
 def test_a_scan_too_small_for_any_set_up_is_refused():
-    grid = Grid.from_spacing((10, 20, 20), (1.0, 1.0, 1.0))
+    grid = Grid.from_spacing((8, 10, 10), (1.0, 1.0, 1.0))
     mask = np.zeros(grid.shape, bool)
-    mask[4:6, 8:12, 8:12] = True
+    mask[3:5, 4:7, 4:7] = True
     visit = Visit("tiny", Volume(np.full(grid.shape, 40.0, np.float32), grid), (Structure("GTV", mask, grid),))
     with pytest.raises(GridError, match="voxels"):
         simulate_visit(visit, 1, "elastic")

@@ -74,7 +74,9 @@ def test_a_table_is_drawn_under_the_patient_and_never_in_him():
     assert add_table(drawn, body, grid, np.random.default_rng(0), 5.0)
     changed = drawn != clean
     assert not (changed & body).any()
-    lowest = np.flatnonzero(body.any(axis=(0, 2)))[-1]
-    assert np.flatnonzero(changed.any(axis=(0, 2)))[0] > lowest
+    rows = np.flatnonzero(body.any(axis=(0, 2)))
+    middle = int(np.argwhere(body)[:, 2].mean())
+    assert np.flatnonzero(changed[:, :, middle].any(axis=0))[0] > rows[-1]  # under him in the middle of the couch
+    assert np.flatnonzero(changed.any(axis=(0, 2)))[0] > rows.mean()  # a cradle rises at the sides, not to the front
     full = np.ones_like(body)
     assert not add_table(drawn, full, grid, np.random.default_rng(0), 5.0)

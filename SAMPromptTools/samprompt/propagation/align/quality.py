@@ -16,6 +16,9 @@ from samprompt.propagation.align.deformable import folding, strain
 from samprompt.propagation.align.mind import box_mean
 from samprompt.propagation.align.region import Patch, ring
 
+# Share of the estimated noise variance that is believed: the estimate holds some structure, and too high a ceiling
+# would forgive another patient more than it forgives noise.
+_NOISE_SHARE = 0.4
 RING = 25.0  # mm round the structure over which the agreement is measured
 _RADIUS = 2  # voxels; windows of 15 mm: another patient's large shapes can be bent to fit, its details cannot
 
@@ -58,16 +61,17 @@ def agreement(
     variance_a = (mean(fixed_centred**2) - ca**2).clamp_min(0.0)
     variance_b = (mean(warped_centred**2) - cb**2).clamp_min(0.0)
     covariance = mean(fixed_centred * warped_centred) - ca * cb
-    noise_a, noise_b = 0.25 * fixed_noise**2, 0.25 * warped_noise**2
+    noise_a, noise_b = _NOISE_SHARE * fixed_noise**2, _NOISE_SHARE * warped_noise**2
     signal_a, signal_b = (variance_a - noise_a).clamp_min(0.0), (variance_b - noise_b).clamp_min(0.0)
     # Correlation over its ceiling is covariance over the signals' own spread; the floor keeps flat windows finite.
     ceiling = torch.sqrt(
         torch.maximum(signal_a, 0.25 * variance_a) * torch.maximum(signal_b, 0.25 * variance_b)
     ).clamp_min(1e-6)
     local = (covariance / ceiling).clamp(-1.0, 1.0)
-    # The larger of the two signals: structure present in one image only is disagreement, not silence.
-    signal = torch.maximum(signal_a, signal_b)
-    informative = signal / (signal + 2.0 * (fixed_noise**2 + warped_noise**2) / 4.0 + 1e-6)
+    # The larger of the two signals: structure present in one image only is disagreement, not silence. A window counts
+    # from 1.5 times the noise variance on, since below it the correlation is that of two noises.
+    excess = torch.maximum(variance_a - 1.5 * fixed_noise**2, variance_b - 1.5 * warped_noise**2).clamp_min(0.0)
+    informative = excess / (excess + 0.5 * (fixed_noise**2 + warped_noise**2) + 1e-6)
     share = weight * informative * (mass > 0.3)
     total = float(share.sum())
     if total < 1.0:
@@ -98,7 +102,9 @@ class Verdict:
         A deformable step can bend one patient's thigh into another's (agreement 0.65, measured), but not consistently
         (inconsistency 1.2 mm against 0.5) and not gently (strain 0.34 and more against 0.28 and less).
         """
-        value = self.agreement[stage] ** 1.5 / (1.0 + (self.inconsistency / self.parameters.doubtful_inconsistency) ** 2)
+        value = self.agreement[stage] ** 1.5 / (
+            1.0 + (self.inconsistency / self.parameters.doubtful_inconsistency) ** 2
+        )
         if stage == "deformable":
             value /= 1.0 + (self.strain / self.parameters.doubtful_strain) ** 4
         return float(value)

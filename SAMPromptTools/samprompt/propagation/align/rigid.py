@@ -94,7 +94,7 @@ def align_rigid(
     reasons = []
     if shared < parameters.minimum_shared_field:
         reasons.append(f"The two scans share only {100 * shared:.0f} % of the smaller one's body.")
-    if interior < parameters.trusted_quality:
+    if interior < parameters.minimum_rigid_quality:
         reasons.append(f"The whole scans correlate by only {interior:.2f} after rigid alignment.")
     if overlap < parameters.minimum_body_overlap:
         reasons.append(f"The two bodies overlap by only {100 * overlap:.0f} %.")
