@@ -5,9 +5,8 @@
 A follow-up is the baseline's own scan, denoised, moved by a known smooth deformation and set-up error, sampled on
 another grid with another field of view, and given noise of its own; so the error of every stage is known at every
 point. Table: mean target registration error (mm) in and within 15 mm of the structure, Dice of the warped structure,
-for copied, rigid, local rigid and deformable; the quality, estimated error and CPU seconds (rigid + round
-the structure). ``--strangers`` aligns every
-patient to every other: the quality must be low and the answer not trusted.
+for copied, rigid, local rigid and deformable; the quality, estimated error and CPU seconds (whole scan + round the
+structure). ``--strangers`` aligns every patient to every other: the quality must be low and the answer not trusted.
 """
 
 from __future__ import annotations

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from scipy import ndimage
-
 from samprompt.models.tiny import load_tiny
 from samprompt_training.fields import Random, sample_at, sampling_grid
 from samprompt_training.prompts import boxes_of, choose_objects, corrupt, interior, sample_points
 from samprompt_training.scenes import SceneParameters, make_scenes
 from samprompt_training.tiny import Recipe, shipped_recipe, train
 from samprompt_training.tiny_losses import correspondence_loss, mask_loss
+from scipy import ndimage
 
 CPU = torch.device("cpu")
 
@@ -115,15 +114,16 @@ def test_the_correspondence_loss_rewards_features_that_tell_labels_apart() -> No
 
 
 def test_an_unknown_key_in_a_recipe_is_named() -> None:
-    with pytest.raises(ValidationError, match="learning_rat\\b"):
+    with pytest.raises(ValidationError, match=r"learning_rat\b"):
         Recipe(**(shipped_recipe("tiny.yaml") | {"learning_rat": 1.0}))
 
 
 def test_a_run_lowers_its_loss(tmp_path: Path) -> None:
-    train(recipe(steps=60, learning_rate=1e-3, checkpoint_every=1000, log_every=10), tmp_path)
-    losses = [json.loads(line)["mask"] for line in (tmp_path / "log.jsonl").read_text().splitlines() if '"mask"' in line]
+    train(recipe(steps=40, learning_rate=1e-3, checkpoint_every=1000, log_every=10), tmp_path)
+    log = (tmp_path / "log.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["mask"] for line in log if '"mask"' in line]
     assert load_tiny(tmp_path / "tiny.safetensors").input_size == 64
-    assert len(losses) == 6
+    assert len(losses) == 4
     assert losses[-1] < 0.9 * losses[0]
 
 

@@ -78,6 +78,10 @@ class PathParameters:
     leave_from: float = 1.8
     leave_to: float = 2.2
     least_bias: float = 0.02
+    # What is found is called gone when the evidence separates it from its ring by so much less than on the baseline
+    # (in units of twice the clip; on synthetic visits 0.4 and less where something was there, 0.7 and more where not).
+    gone: float = 0.55
+    gone_without_prior: float = 0.3
 
 
 @dataclass(frozen=True)

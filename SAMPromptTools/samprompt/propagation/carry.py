@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from samprompt.contract.progress import Progress
-from samprompt.contract.propagation import PropagationParameters
+from samprompt.contract.propagation import PathParameters, PropagationParameters
 from samprompt.models.backbone import Backbone
 from samprompt.prompting import p2sam
 from samprompt.prompting.reference import Reference
@@ -19,6 +19,7 @@ from samprompt.prompting.retrieval import EMPTY_DISTANCE
 from samprompt.propagation.candidates import CandidateMaker, Request, SliceCandidate, SliceCandidates, fuse, prior_field
 from samprompt.propagation.encoding import Encoded
 from samprompt.propagation.knowledge import Knowledge, learn, on_region
+from samprompt.propagation.likelihood import separation
 from samprompt.propagation.path import Section, cheapest_path, unary_costs
 from samprompt.propagation.region import Region
 from samprompt.propagation.trust import dice
@@ -244,7 +245,26 @@ def settle(
     doubts = np.zeros(region.scan.shape[0])
     doubts[region.first : region.first + len(doubt)] = doubt
     parts = _parts(proposed, options, chosen, sections, knowledge, encoded, backbone, parameters)
+    if is_gone(parts, knowledge, proposed.priors is not None, parameters.path):
+        parts["absent"] = 1.0
+        mask[:] = False
     return Carried(mask, doubts, parts, tuple(c.kind for c in picked), tuple(found.points for found in proposed.slices))
+
+
+def is_gone(parts: dict[str, float], knowledge: Knowledge, has_prior: bool, parameters: PathParameters) -> bool:
+    """Whether what was found is not the structure: the evidence told it apart on the baseline and does not here.
+
+    Of a structure that the evidence hardly tells apart on the baseline itself nothing can be said, and it stays. Where
+    there is no prior to say that it is here at all, less is enough to call it gone.
+    """
+    if "separation" not in parts:
+        return False
+    if not has_prior:
+        limit = parameters.gone_without_prior
+        return parts["separation"] - knowledge.separation > limit or parts.get("cycle", 0.0) > 0.5
+    return knowledge.reliability > parameters.reliable_to and (
+        parts["separation"] - knowledge.separation > parameters.gone
+    )
 
 
 def _edge_field(field: NDArray[np.float32], pixel: float) -> NDArray[np.float32]:
@@ -297,17 +317,7 @@ def _parts(
     known = np.isfinite(deviation) & (areas > 0)
     if known.any():
         parts["retrieval"] = max(0.0, float(np.average(deviation[known], weights=areas[known])))
-    clip = parameters.path.log_ratio_clip
-    clipped = np.clip(proposed.ratios, -clip, clip)
-    distance = np.stack(
-        [
-            ndimage.distance_transform_edt(~m) * encoded.region.pixel if m.any() else np.full(m.shape, 1e3)
-            for m in sections
-        ]
-    )
-    ring = (distance > 0) & (distance <= 10.0)
-    if ring.any():
-        parts["separation"] = 1.0 - float(clipped[sections].mean() - clipped[ring].mean()) / (2.0 * clip)
+    parts["separation"] = separation(proposed.ratios, sections, encoded.region.pixel, parameters.path.log_ratio_clip)
     if proposed.priors is not None:
         parts["departure"] = 1.0 - dice(sections, proposed.priors)
     parts["cycle"] = _cycle(sections, knowledge, encoded, backbone, parameters)

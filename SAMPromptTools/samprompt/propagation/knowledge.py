@@ -44,7 +44,8 @@ class Knowledge:
 
     ``pieces`` pairs each visit's encoded region with the structure's mask on its pixels, the baseline first;
     ``spread`` is mean and SD of the retrieval distance of one baseline slice to all others; ``reliability`` in [-1, 1]
-    and ``bias`` in [0, 1] are what ``measure_reliability`` found.
+    and ``bias`` in [0, 1] are what ``measure_reliability`` found; ``separation`` is the baseline's own (see
+    ``likelihood.separation``).
     """
 
     pieces: tuple[tuple[Encoded, NDArray[np.bool_]], ...]
@@ -53,6 +54,7 @@ class Knowledge:
     spread: tuple[float, float]
     reliability: float = 1.0
     bias: float = 0.0
+    separation: float = 0.0
 
     def deviation(self, found: float) -> float:
         """A retrieval distance in standard deviations of the baseline's own; 0 where nothing is known."""

@@ -29,7 +29,7 @@ from samprompt.propagation.knowledge import (
 )
 from samprompt.propagation.outcome import judge, summarise
 from samprompt.propagation.region import make_region
-from samprompt.propagation.reliability import measure_reliability
+from samprompt.propagation.reliability import baseline_separation, measure_reliability
 from samprompt.propagation.result import StructureOutcome, VisitResult
 from samprompt.propagation.routing import Route, route_of
 from samprompt.space.orientation import Orientation, slice_normal, towards
@@ -264,5 +264,6 @@ class _Patient:
         use_grey = base.volume.modality == "CT"
         known = learn(pieces, self.backbone, self.parameters, use_grey)
         reliability, bias = measure_reliability(known, self.backbone, self.parameters)
-        self.knowledge[key] = replace(known, reliability=reliability, bias=bias)
+        own = baseline_separation(known, self.backbone, self.parameters)
+        self.knowledge[key] = replace(known, reliability=reliability, bias=bias, separation=own)
         return self.knowledge[key]

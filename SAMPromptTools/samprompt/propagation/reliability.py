@@ -18,6 +18,7 @@ from samprompt.contract.propagation import PropagationParameters
 from samprompt.models.backbone import Backbone
 from samprompt.propagation.candidates import CandidateMaker, Request, fuse
 from samprompt.propagation.knowledge import Knowledge
+from samprompt.propagation.likelihood import separation
 from samprompt.propagation.trust import dice
 
 _SLICES = 4
@@ -64,6 +65,16 @@ def measure_reliability(
         elif before <= 0.98:
             found.append(float(np.clip((after - before) / (1.0 - before), -1.0, 1.0)))
     return (float(np.mean(found)) if found else 0.0), (1.0 - float(np.mean(drawn)) if drawn else 1.0)
+
+
+def baseline_separation(knowledge: Knowledge, backbone: Backbone, parameters: PropagationParameters) -> float:
+    """``separation`` of the known contour on the baseline; 1 without a likelihood."""
+    if knowledge.likelihood is None:
+        return 1.0
+    encoded, truth = knowledge.pieces[0]
+    planes = np.flatnonzero(truth.any(axis=(1, 2))).tolist()
+    ratios = np.stack([knowledge.likelihood.ratio(encoded, index, backbone) for index in planes])
+    return separation(ratios, truth[planes], encoded.region.pixel, parameters.path.log_ratio_clip)
 
 
 def _mistakes(mask: NDArray[np.bool_], pixel: float, number: int) -> Iterator[tuple[NDArray[np.bool_], float]]:

@@ -24,7 +24,7 @@ _WORDS: tuple[tuple[str, float, str], ...] = (
     ("change", 0.2, "the volume changed implausibly much ({percent:+.0f} %)"),
     ("border", 0.05, "the result reaches the border of the scan"),
     ("departure", 0.3, "the result differs much from the aligned contour (Dice {good:.2f}); a true change can do that"),
-    ("absent", 0.5, "nothing was found on this visit"),
+    ("absent", 2.0, ""),  # said first, in words of its own
 )
 
 # No single doubt counts for more than this, in its own unit.

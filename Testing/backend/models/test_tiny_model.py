@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-
 from samprompt.contract.errors import WeightsError, WeightsMissingError
 from samprompt.models.backbone import Prompts, logits_to_image, mask_to_prompt
 from samprompt.models.tiny import TinyBackbone, TinyModel, load_tiny, save_tiny

@@ -191,3 +191,10 @@ def test_too_small_an_overlap_is_said():
     found = align_rigid(scan(anatomy, PLAIN, np.eye(4), 1), scan(anatomy, PLAIN, np.eye(4), 2), parameters)
     assert not found.trusted
     assert "share only" in found.reasons[0]
+
+
+def test_two_kinds_of_scan_are_never_trusted():
+    ct = scan(Anatomy(14), PLAIN, np.eye(4), 1)
+    found = align_rigid(ct, Volume(1000.0 - ct.array, PLAIN, "MR"))
+    assert not found.trusted
+    assert "different kinds (CT and MR)" in found.reasons[0]

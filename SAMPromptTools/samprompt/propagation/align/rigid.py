@@ -46,7 +46,8 @@ def scene(volume: Volume, body: Body, limits: tuple[float, float], spacing: floa
     """
     low, high = limits
     array = np.nan_to_num(volume.array, nan=low, posinf=high, neginf=low)
-    values, grid = block_mean(np.clip(array, low, high), volume.grid, spacing)
+    np.clip(array, low, high, out=array)  # in place: a whole scan in float32 takes hundreds of megabytes
+    values, grid = block_mean(array, volume.grid, spacing)
     points = grid_points(grid)
     if volume.modality == "CT":
         values = np.where(body.at(points, dilation=4.0), values, low)
@@ -92,6 +93,8 @@ def align_rigid(
     matrix = _best_start(fixed, moving, bodies, parameters, progress)
     overlap, shared, interior = _agreement(fixed, moving, baseline_body, followup_body, matrix)
     reasons = []
+    if baseline.modality != followup.modality:
+        reasons.append(f"The scans are of different kinds ({baseline.modality} and {followup.modality}).")
     if shared < parameters.minimum_shared_field:
         reasons.append(f"The two scans share only {100 * shared:.0f} % of the smaller one's body.")
     if interior < parameters.minimum_rigid_quality:

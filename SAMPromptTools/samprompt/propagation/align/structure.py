@@ -67,6 +67,8 @@ def align_structures(
             raise StructureError(
                 f"The structure {structure.name!r} is empty on the baseline.", "Leave it out or contour it first."
             )
+    if 1 in (min(baseline.grid.shape), min(followup.grid.shape)):
+        return [_flat(rigid, parameters) for _ in structures]
     found: dict[int, Alignment] = {}
     for group in _groups(structures, parameters):
         members = [structures[n] for n in group]
@@ -261,6 +263,14 @@ def _decide(
         seconds=seconds,
         stage_quality=dict(judged.agreement),
     )
+
+
+def _flat(rigid: RigidAlignment, parameters: AlignParameters) -> Alignment:
+    """The whole scan's rigid alignment for a single slice: a deformation out of its plane could not be seen."""
+    return Alignment(
+        rigid.matrix, rigid.matrix, None, None, "rigid", rigid.quality, rigid.quality, rigid.body_overlap, 0.0,
+        rigid.trusted, parameters.deformable_spacing, rigid.reasons, dict(rigid.seconds),
+    )  # fmt: skip
 
 
 def _fallback(rigid: RigidAlignment, reasons: tuple[str, ...], seconds: dict[str, float], error_mm: float) -> Alignment:

@@ -94,6 +94,8 @@ def signed_distance(mask: NDArray[np.bool_], spacing_kji: NDArray[np.float64]) -
     """Distance to the boundary in mm, positive inside; zero half-way between a voxel inside and one outside."""
     if not mask.any():
         return np.full(mask.shape, -1e3, dtype=np.float32)
+    if mask.all():
+        return np.full(mask.shape, 1e3, dtype=np.float32)
     within = ndimage.distance_transform_edt(mask, sampling=spacing_kji)
     without = ndimage.distance_transform_edt(~mask, sampling=spacing_kji)
     return np.asarray(within - without, dtype=np.float32)
