@@ -175,7 +175,8 @@ def strangers(cases: dict[str, tuple[Volume, Structure]], parameters: AlignParam
                 print(
                     f"{name:14s} -> {other:10s} quality {found.quality:.2f} rigid {rigid.quality:.2f} "
                     f"body {rigid.body_overlap:.2f} shared {rigid.shared_field:.2f} error {found.error_mm:.1f} "
-                    f"agreement {found.stage_quality.get('rigid', 0):.2f} -> {found.stage_quality.get('deformable', 0):.2f} {'TRUSTED' if found.trusted else 'not trusted'}",
+                    f"agreement {found.stage_quality.get('rigid', 0):.2f} -> "
+                    f"{found.stage_quality.get('deformable', 0):.2f} {'TRUSTED' if found.trusted else 'not trusted'}",
                     flush=True,
                 )
 

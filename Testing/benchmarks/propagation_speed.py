@@ -83,6 +83,7 @@ def main() -> None:
     parser.add_argument("--random", action="store_true", help="random weights (vit_b)")
     parser.add_argument("--case", default="lung", choices=("lung", "phantom"))
     parser.add_argument("--slices", type=int, default=0)
+    parser.add_argument("--sample", type=int, default=0, help="time the encoder alone on so many images only")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
     arguments = parser.parse_args()
@@ -95,10 +96,14 @@ def main() -> None:
     total = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     images = sum(len(batch) for batch in recording.batches)
+    timed = 0
     began = time.perf_counter()
     for batch in recording.batches:
+        if timed >= arguments.sample > 0:
+            break
         backbone.encode(batch)
-    alone = time.perf_counter() - began
+        timed += len(batch)
+    alone = (time.perf_counter() - began) * images / timed
     without = total - result.seconds["alignment"]
     stages = ", ".join(f"{name} {seconds:.1f}" for name, seconds in result.seconds.items())
     row = {
