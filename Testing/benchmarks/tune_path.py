@@ -25,6 +25,7 @@ from samprompt.models.tiny import load_tiny
 from samprompt.propagation import carry as carrying
 from samprompt.propagation.knowledge import on_region
 from samprompt.propagation.patient import propagate_visits
+from samprompt.propagation.proposal import Candidates
 from samprompt.propagation.region import Region
 from samprompt.space.orientation import slice_normal, towards
 from samprompt.space.visit import Visit
@@ -44,7 +45,7 @@ class Sample:
     patient: str
     kind: str
     structure: str
-    proposed: carrying.Candidates
+    proposed: Candidates
     region: Region
     truth: np.ndarray
     parts: dict[str, float]

@@ -74,7 +74,8 @@ class PathParameters:
     reliable_from: float = 0.1
     reliable_to: float = 0.4
     # The evidence's departure from the prior (1 - Dice), in units of its departure from the true contour on the
-    # baseline (at least ``least_bias``): below the first the prior stays, from the second on the evidence counts in full.
+    # baseline (at least ``least_bias``): below the first the prior stays, from the second on the evidence counts in
+    # full.
     leave_from: float = 1.8
     leave_to: float = 2.2
     least_bias: float = 0.02

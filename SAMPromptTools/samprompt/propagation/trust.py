@@ -21,7 +21,7 @@ _WORDS: tuple[tuple[str, float, str], ...] = (
     ("unreliable", 0.7, "on the baseline itself the model finds this structure's edge poorly"),
     ("separation", 0.5, "inside and outside of the result look alike to the model"),
     ("without_model", 2.0, ""),  # said by the route
-    ("change", 0.2, "the volume changed implausibly much ({percent:+.0f} %)"),
+    ("change", 0.2, "the volume changed by more than a factor of two ({percent:+.0f} %)"),
     ("border", 0.05, "the result reaches the border of the scan"),
     ("departure", 0.3, "the result differs much from the aligned contour (Dice {good:.2f}); a true change can do that"),
     ("absent", 2.0, ""),  # said first, in words of its own

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import PathParameters, PropagationParameters
 from samprompt.propagation.candidates import CandidateMaker, Request
-from samprompt.propagation.carry import is_gone
+from samprompt.propagation.doubts import is_gone
 from samprompt.propagation.knowledge import encode_structures, learn, make_groups, on_region, token_width
 from samprompt.propagation.likelihood import separation
 from samprompt.propagation.reliability import measure_reliability
