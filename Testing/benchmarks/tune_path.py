@@ -1,7 +1,7 @@
 """Choose the constants of path and trust on synthetic patients, before any real image is looked at.
 
 ``collect`` carries structures of synthetic patients to simulated visits and keeps every slice's candidates; ``fit``
-searches ``PathParameters`` over them (no model needed) and calibrates ``TrustParameters``, leaving one patient out.
+searches ``PathParameters`` over them (no model needed) and fits ``TrustParameters``.
 
     python Testing/benchmarks/tune_path.py collect --out FOLDER [--part 0/2]
     python Testing/benchmarks/tune_path.py fit FOLDER
@@ -32,7 +32,7 @@ from samprompt.space.visit import Visit
 from samprompt.synthesis.parameters import ORGAN_KINDS, TUMOUR_KINDS
 from samprompt.synthesis.patient import PATIENT_KINDS, synthetic_patient
 from samprompt.synthesis.visits import simulate_visit
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 
 PATIENTS = 24  # seeds 100.. of three kinds in turn; evaluation uses other seeds
@@ -131,9 +131,12 @@ def collect(out: Path, part: int, parts: int) -> None:
 
 
 def load(folder: Path) -> list[Sample]:
-    found = [s for path in sorted(folder.glob("*.pickle")) for s in pickle.loads(path.read_bytes())]
-    # without a prior, or gone: nothing about leaving the prior can be learnt there
-    return [s for s in found if s.truth.any() and s.proposed.priors is not None and s.proposed.priors.any()]
+    return [s for path in sorted(folder.glob("*.pickle")) for s in pickle.loads(path.read_bytes())]
+
+
+def with_prior(samples: list[Sample]) -> list[Sample]:
+    """Without a prior, or gone: nothing about leaving the prior can be learnt there."""
+    return [s for s in samples if s.truth.any() and s.proposed.priors is not None and s.proposed.priors.any()]
 
 
 def score(samples: list[Sample], path: PathParameters) -> tuple[float, list[float], list[float]]:
@@ -211,35 +214,37 @@ TRUST_PARTS = (
 )
 
 
+def weights_of(x: np.ndarray, failed: np.ndarray) -> np.ndarray:
+    """Bias and non-positive weights of a logistic score of "did not fail"; a failure counts five times, L2 0.1 / n."""
+
+    def loss(w: np.ndarray) -> float:
+        z = w[0] - x @ np.abs(w[1:])
+        each = np.where(failed, 5.0 * np.logaddexp(0, z), np.logaddexp(0, -z))
+        return float(np.mean(each) + 0.1 / len(x) * np.sum(w[1:] ** 2))
+
+    found = minimize(loss, np.r_[3.0, np.ones(x.shape[1])]).x
+    return np.r_[found[0], -np.abs(found[1:])]
+
+
 def fit_trust(samples: list[Sample]) -> None:
-    """Logistic regression of "Dice < 0.7" on the doubts, leave one patient out; weights may only lower the score."""
-    x = np.array([[np.nan_to_num(s.parts.get(n, 0.0)) for n in TRUST_PARTS] for s in samples])
+    """Fit the trust weights for "Dice < 0.7" and say how they rank patients that were left out."""
+    x = np.array([[np.nan_to_num(s.parts.get(n, 0.0)) for n in TRUST_PARTS] for s in samples]).clip(max=3.0)
     failed = np.array([s.result_dice < 0.7 for s in samples])
     patients = np.array([s.patient for s in samples])
     print("failures", int(failed.sum()), "of", len(failed))
     if failed.sum() < 3:
         return
-    keep = list(range(len(TRUST_PARTS)))
-    while True:
-        model = LogisticRegression(C=1.0).fit(x[:, keep], ~failed)
-        if (model.coef_[0] <= 0).all():
-            break
-        keep.pop(int(np.argmax(model.coef_[0])))
+    weights = weights_of(x, failed)
     held_out = np.zeros(len(failed))
     for patient in np.unique(patients):
         test = patients == patient
-        if len(np.unique(failed[~test])) < 2:
-            continue
-        held_out[test] = (
-            LogisticRegression(C=1.0).fit(x[~test][:, keep], ~failed[~test]).predict_proba(x[test][:, keep])[:, 1]
-        )
+        left = weights_of(x[~test], failed[~test])
+        held_out[test] = left[0] + x[test] @ left[1:]
     print("left-out AUROC", roc_auc_score(~failed, held_out))
-    print("shipped AUROC", roc_auc_score(~failed, x @ np.array([getattr(TrustParameters(), n) for n in TRUST_PARTS])))
-    print(
-        "bias",
-        model.intercept_[0],
-        {TRUST_PARTS[k]: round(float(c), 3) for k, c in zip(keep, model.coef_[0], strict=True)},
-    )
+    shipped = TrustParameters()
+    scores = shipped.bias + x @ np.array([getattr(shipped, name) for name in TRUST_PARTS])
+    print("shipped AUROC", roc_auc_score(~failed, scores), "flagged among good", int((scores[~failed] < 0).sum()))
+    print("bias", round(weights[0], 2), dict(zip(TRUST_PARTS, np.round(weights[1:], 2).tolist(), strict=True)))
     for n, name in enumerate(TRUST_PARTS):
         alone = roc_auc_score(~failed, -x[:, n])
         means = x[~failed, n].mean(), x[failed, n].mean()
@@ -261,13 +266,14 @@ def main() -> None:
         part, parts = (int(n) for n in arguments.part.split("/"))
         collect(arguments.out, part, parts)
         return
-    samples = load(arguments.folder)
+    everything = load(arguments.folder)
+    fit_trust(everything)
+    samples = with_prior(everything)
     best = fit_path(samples, arguments.rounds, arguments.seed)
     print(json.dumps({n: getattr(best, n) for n in SPACE}))
     _, results, priors = score(samples, best)
     for s, mine, free in zip(samples, results, priors, strict=True):
         print(f"{s.patient:22s} {s.kind:14s} {s.structure:12s} cnr {s.cnr:5.2f} result {mine:.3f} prior {free:.3f}")
-    fit_trust(samples)
 
 
 if __name__ == "__main__":
