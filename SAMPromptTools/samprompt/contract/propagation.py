@@ -89,7 +89,7 @@ class PathParameters:
 class TrustParameters:
     """Weights of the trust score: the logistic of ``bias`` plus the weighted doubts, each 0 at its best.
 
-    Fitted on 67 simulated structure-visits of synthetic patients with 5 failures (``Testing/benchmarks/tune_path.py``, a
+    Fitted on 67 simulated structure-visits of synthetic patients, 5 failures (``Testing/benchmarks/tune_path.py``, a
     failure counts five times) and rounded; such a fit ranks the patients left out of it with an AUROC of 0.96. The
     weights of border, absent and without_model were set by hand: the samples hold no failure that they would tell.
     """
