@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from samprompt.contract.errors import EnvironmentProblem, ParameterError
@@ -23,10 +22,9 @@ from samprompt.evaluation.plan import TrueVisit
 from samprompt.evaluation.rows import Row
 from samprompt.evaluation.runner import Measure
 from samprompt.models.backbone import Backbone
-from samprompt.prompting.reference import Reference
 from samprompt.prompting.registry import METHODS, prompting_method
 from samprompt.propagation.encoding import Encoded
-from samprompt.propagation.flat import whole_slices
+from samprompt.propagation.flat import prompt_slices, whole_slices
 from samprompt.propagation.knowledge import on_region, structure_window
 from samprompt.space.orientation import slice_normal, towards
 from samprompt.space.structure import Structure
@@ -173,29 +171,13 @@ class PromptedSlices:
         self, baseline: Visit, structure: Structure, followup: Visit, pairs: dict[int, int], progress: Progress
     ) -> NDArray[np.bool_]:
         """Prompt every slice of ``pairs`` with its baseline slice."""
-        backbone = self._backbone
         planes = np.flatnonzero(structure.mask.any(axis=(1, 2)))
         reference = self._encode(baseline, baseline, structure, int(planes[0]), int(planes[-1]), progress)
         target = self._encode(followup, baseline, structure, min(pairs), max(pairs), progress)
         masks = on_region(structure.mask, reference)
-        known: dict[int, Reference] = {}
-        field = np.full(target.grey.shape, -1.0, np.float32)
-        with torch.inference_mode():
-            for done, (k, plane) in enumerate(pairs.items()):
-                progress.step(f"prompting {structure.name}", done, len(pairs))
-                index = plane - reference.region.first
-                if index not in known:
-                    mask = torch.from_numpy(masks[index])
-                    known[index] = Reference.from_mask(
-                        mask, reference.embeddings[index], backbone.input_size, self._parameters
-                    )
-                embedding = target.embeddings[k - target.region.first]
-                answer = self._prompt(known[index], embedding, backbone, self._parameters)
-                field[k - target.region.first] = np.where(answer.mask.cpu().numpy(), 1.0, -1.0)
-        values, block = target.region.back(field)
-        result = np.zeros(followup.volume.grid.shape, dtype=bool)
-        result[block] = values > 0
-        return result
+        return prompt_slices(
+            reference, target, masks, pairs, self._prompt, self._backbone, self._parameters, progress, structure.name
+        )
 
     def _encode(
         self, visit: Visit, baseline: Visit, structure: Structure, first: int, last: int, progress: Progress

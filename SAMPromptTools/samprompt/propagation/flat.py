@@ -6,16 +6,18 @@ are those where the rigidly aligned baseline carries it, and each is paired with
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from samprompt.contract.progress import Progress
-from samprompt.contract.prompting import PERSAM_MEDICAL, PUBLISHED_MEDICAL
+from samprompt.contract.prompting import PERSAM_MEDICAL, PUBLISHED_MEDICAL, P2SamParameters
 from samprompt.contract.propagation import PropagationParameters
 from samprompt.models.backbone import Backbone
-from samprompt.prompting import p2sam, persam
 from samprompt.prompting.reference import Reference
+from samprompt.prompting.registry import PromptingMethod, prompting_method
 from samprompt.propagation.align import Alignment
 from samprompt.propagation.encoding import Encoded, encode_region
 from samprompt.propagation.knowledge import on_region, structure_window
@@ -50,30 +52,47 @@ def carry_flat(
     scan = followup.volume.grid
     planes = np.flatnonzero(structure.mask.any(axis=(1, 2)))
     pairs = _pairs(structure, scan, alignment, planes)
-    result = np.zeros(scan.shape, dtype=bool)
     if not pairs:
-        return result
+        return np.zeros(scan.shape, dtype=bool)
     window = structure_window(baseline, structure)
     batch = parameters.encode_batch
     reference = whole_slices(baseline, window, int(planes[0]), int(planes[-1]), backbone, batch, progress)
     target = whole_slices(followup, window, min(pairs), max(pairs), backbone, batch, progress)
     masks = on_region(structure.mask, reference)
+    preset = PERSAM_MEDICAL if parameters.method == "persam" else PUBLISHED_MEDICAL
+    method = prompting_method(parameters.method)
+    return prompt_slices(reference, target, masks, pairs, method, backbone, preset, progress, structure.name)
+
+
+def prompt_slices(
+    reference: Encoded,
+    target: Encoded,
+    masks: NDArray[np.bool_],
+    pairs: Mapping[int, int],
+    method: PromptingMethod,
+    backbone: Backbone,
+    parameters: P2SamParameters,
+    progress: Progress,
+    name: str,
+) -> NDArray[np.bool_]:
+    """Prompt each follow-up slice of ``pairs`` with its baseline slice; the mask on the follow-up's own grid.
+
+    ``masks`` (slices, P, P) is the structure on the reference's pixels; keys and values of ``pairs`` are slice indices
+    of the scans. ``name`` is for the progress only.
+    """
     known: dict[int, Reference] = {}
     field = np.full(target.grey.shape, -1.0, np.float32)
     with torch.inference_mode():
         for done, (k, plane) in enumerate(pairs.items()):
-            progress.step(f"prompting {structure.name}", done, len(pairs))
+            progress.step(f"prompting {name}", done, len(pairs))
             index = plane - reference.region.first
             if index not in known:
                 known[index] = Reference.from_mask(
-                    torch.from_numpy(masks[index]), reference.embeddings[index], backbone.input_size, PUBLISHED_MEDICAL
+                    torch.from_numpy(masks[index]), reference.embeddings[index], backbone.input_size, parameters
                 )
-            embedding = target.embeddings[k - target.region.first]
-            if parameters.method == "persam":
-                answer = persam.segment(known[index], embedding, backbone, PERSAM_MEDICAL)
-            else:
-                answer = p2sam.segment(known[index], embedding, backbone, PUBLISHED_MEDICAL)
+            answer = method(known[index], target.embeddings[k - target.region.first], backbone, parameters)
             field[k - target.region.first] = np.where(answer.mask.cpu().numpy(), 1.0, -1.0)
+    result = np.zeros(target.region.scan.shape, dtype=bool)
     values, block = target.region.back(field)
     result[block] = values > 0
     return result

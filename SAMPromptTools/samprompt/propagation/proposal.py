@@ -90,6 +90,6 @@ def _deviations(
 
 def _shrunk(mask: NDArray[np.bool_], distance_mm: float, pixel: float) -> NDArray[np.bool_] | None:
     """The section a round object would have ``distance_mm`` beyond ``mask``; None when it would have ended."""
-    inner = np.pad(ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1], 0) * pixel
+    inner = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1] * pixel
     smaller = inner > 0.5 * distance_mm
     return smaller if smaller.any() else None

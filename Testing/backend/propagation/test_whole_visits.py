@@ -83,8 +83,9 @@ def test_flipped_and_oblique_follow_up_grids_give_masks_at_the_same_place(
     assert outcome.structure.grid is followup.volume.grid or outcome.structure.grid.same_as(grid)
     if method in ("copied", "rigid", "deformable", "p2sam3d"):
         assert phantom.dice(outcome.structure.mask, followup.structures[0].mask) > 0.85
-    elif outcome.structure.mask.any():
-        assert outcome.structure.mask.shape == grid.shape
+    assert outcome.structure.mask.shape == grid.shape
+    if method == "p2sam":  # whole slices at 128 pixels: coarse, but at the right place
+        assert phantom.dice(outcome.structure.mask, followup.structures[0].mask) > 0.3
 
 
 def test_a_structure_outside_the_follow_up_comes_out_empty_and_flagged(phantom, tiny, baseline) -> None:
