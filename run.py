@@ -51,10 +51,20 @@ if python_problem(sys.version_info):
 
 ROOT = Path(__file__).resolve().parent
 SOURCES = (ROOT / "SAMPromptTools", ROOT / "training")
-GROUPS = ("test", "training")  # optional dependencies installed besides the required ones; sam2 has a step of its own
+GROUPS = ("test", "training", "host")  # optional dependencies installed as well; sam2 has a step of its own
 MARKER = "samprompttools-ready.json"  # written last: an environment without it was interrupted
-# Shared library -> Debian package; opencv, which the tests' rt-utils brings along, is the one that asks for them.
-SYSTEM_LIBRARIES = {"libGL.so.1": "libgl1", "libgthread-2.0.so.0": "libglib2.0-0"}
+# Shared library -> Debian package. opencv, which the tests' rt-utils brings along, and VTK want the first two; Qt, in
+# which the panels are tested off screen, wants the others.
+SYSTEM_LIBRARIES = {
+    "libGL.so.1": "libgl1",
+    "libgthread-2.0.so.0": "libglib2.0-0",
+    "libEGL.so.1": "libegl1",
+    "libxkbcommon.so.0": "libxkbcommon0",
+    "libdbus-1.so.3": "libdbus-1-3",
+    "libfontconfig.so.1": "libfontconfig1",
+}
+FONTS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"), Path.home() / ".fonts")  # where Linux keeps them
+FONT_PACKAGE = "fonts-dejavu-core"
 
 
 class SetupProblem(Exception):
@@ -256,6 +266,14 @@ def run_inside(command: list[str], variables: dict[str, str], folder: Path | Non
         return CANCELLED if status in INTERRUPTED else status
 
 
+def missing_fonts(folders: tuple[Path, ...]) -> list[str]:
+    """Return the Debian package of a font where there is none (Qt then draws no text); always empty off Linux."""
+    if sys.platform != "linux":
+        return []
+    found = any(path.suffix.lower() in (".ttf", ".otf", ".ttc") for folder in folders for path in folder.rglob("*"))
+    return [] if found else [FONT_PACKAGE]
+
+
 def missing_libraries(names: dict[str, str]) -> list[str]:
     """Return the Debian packages of the shared libraries that do not load; always empty off Linux."""
     missing = []
@@ -269,13 +287,13 @@ def missing_libraries(names: dict[str, str]) -> list[str]:
 
 def check_libraries() -> bool:
     """Name missing system libraries, install them as root on Debian; say whether all are there in the end."""
-    missing = missing_libraries(SYSTEM_LIBRARIES)
+    missing = missing_libraries(SYSTEM_LIBRARIES) + missing_fonts(FONTS)
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         say("Missing system libraries, installing: " + " ".join(missing))
         quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
         subprocess.run(["apt-get", "update", "-qq"], check=False, **quiet)
         subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing], check=False, **quiet)
-        missing = missing_libraries(SYSTEM_LIBRARIES)
+        missing = missing_libraries(SYSTEM_LIBRARIES) + missing_fonts(FONTS)
     if missing:
         say("Missing system libraries. On Debian or Ubuntu: sudo apt-get install " + " ".join(missing))
     return not missing
@@ -299,6 +317,7 @@ def test(environment: Path, arguments: list[str]) -> int:
     results = [("system libraries", check_libraries(), 0.0)]
     # Each pytest worker computes on one thread: together they use the processor, and do not fight for it.
     variables = {**project_variables(ROOT), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    variables.setdefault("QT_QPA_PLATFORM", "offscreen")
     for name, command in test_checks(environment, arguments):
         say(f"\n=== {name}")
         start = time.monotonic()

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+SLICER = Path(__file__).parent / "slicer_cmake"  # a stand-in for the package that extensions are built against
+MODULES = "lib/Slicer-5.12/qt-scripted-modules"
 CATALOGUE_FIELDS = {  # of schema v1.0.1, which allows no others
     "$schema", "build_dependencies", "build_subdirectory", "category", "enabled", "scm_revision", "scm_type",
     "scm_url", "tier",
 }  # fmt: skip
-
-# A project as Slicer sets it up, without Slicer: the variables of UseSlicer.cmake that our list reads.
-DRIVER = """
-cmake_minimum_required(VERSION 3.20)
-project(Driver LANGUAGES NONE)
-set(Slicer_QTSCRIPTEDMODULES_LIB_DIR lib/qt-scripted-modules)
-set(Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR lib/qt-scripted-modules)
-add_subdirectory("{source}" SAMPromptTools)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -52,21 +47,29 @@ def extension(repository: Path) -> dict[str, str]:
     return dict(re.findall(r'set\(EXTENSION_(\w+) "([^"]*)"\)', text))
 
 
-def installed_files(known_files: list[str]) -> set[str]:
-    """Where the files that an installed extension needs are installed."""
-    places = {"SAMPromptTools/samprompt/": "samprompt/", "Resources/": "samprompt_resources/"}
+def installed_files(known_files: list[str]) -> dict[str, str]:
+    """What an installed extension needs: place below Slicer's folder of scripted modules -> place in the tree."""
+    places = {
+        "SAMPromptTools/": "",
+        "training/samprompt_training/": "samprompt_training/",
+        "Resources/": "samprompt_resources/",
+    }
+    not_installed = ("Resources/Screenshots/", "SAMPromptTools/CMakeLists.txt", "SAMPromptTools/files.cmake")
     return {
-        place + name.removeprefix(folder)
+        place + name.removeprefix(folder): name
         for name in known_files
         for folder, place in places.items()
-        if name.startswith(folder) and not name.startswith("Resources/Screenshots/") and Path(name).name[0] != "."
+        if name.startswith(folder) and not name.startswith(not_installed) and Path(name).name[0] != "."
     }
 
 
 def listed_files(repository: Path) -> list[str]:
+    """Every file of files.cmake as its place below Slicer's folder of scripted modules."""
     text = (repository / "SAMPromptTools" / "files.cmake").read_text(encoding="utf-8")
-    backend, resources = (re.findall(r'^  "(.+)"$', part, re.M) for part in text.split("\nset(")[1:])
-    return backend + [f"samprompt_resources/{name}" for name in resources]
+    lists = {part.split("\n")[0]: re.findall(r'^  "(.+)"$', part, re.M) for part in text.split("\nset(")[1:]}
+    modules = [f"{name}.py" for name in lists.pop("SAMPROMPTTOOLS_MODULES")]
+    resources = [f"samprompt_resources/{name}" for name in lists.pop("SAMPROMPTTOOLS_RESOURCE_FILES")]
+    return modules + resources + [name for files in lists.values() for name in files]
 
 
 def test_the_generated_lists_are_up_to_date(lists: ModuleType) -> None:
@@ -76,48 +79,106 @@ def test_the_generated_lists_are_up_to_date(lists: ModuleType) -> None:
 def test_the_lists_name_every_file_that_git_knows_once(repository: Path, known_files: list[str]) -> None:
     listed = listed_files(repository)
     assert len(listed) == len(set(listed))
-    assert set(listed) == installed_files(known_files)
+    assert set(listed) == set(installed_files(known_files))
 
 
 def test_left_overs_are_not_listed(lists: ModuleType, tmp_path: Path) -> None:
+    wanted = [
+        "SAMPromptTools/SAMExample.py",
+        "SAMPromptTools/Resources/UI/SAMExample.ui",
+        "SAMPromptTools/SAMExampleLib/widget.py",
+        "SAMPromptTools/Resources/Icons/shared.png",
+        "SAMPromptTools/samprompt/io/read.py",
+        "training/samprompt_training/recipes/tiny.yaml",
+        "Resources/models/catalogue.toml",
+    ]
     for name in (
+        *wanted,
         "SAMPromptTools/samprompt/io/__pycache__/read.cpython-311.pyc",
+        "SAMPromptTools/SAMExampleLib/__pycache__/widget.cpython-311.pyc",
         "SAMPromptTools/samprompt/.hidden",
         "SAMPromptTools/samprompt/models/weights.partial",
         "Resources/Screenshots/demo.png",
-        "SAMPromptTools/samprompt/io/read.py",
-        "Resources/models/catalogue.toml",
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert re.findall(r'"(.+)"', lists.file_lists(tmp_path)) == ["samprompt/io/read.py", "models/catalogue.toml"]
+    named = re.findall(r'"(.+)"', lists.file_lists(tmp_path))
+    assert named == [
+        "SAMExample",
+        "Resources/UI/SAMExample.ui",
+        "SAMExampleLib/widget.py",
+        "Resources/Icons/shared.png",
+        "samprompt/io/read.py",
+        "samprompt_training/recipes/tiny.yaml",
+        "models/catalogue.toml",
+    ]
 
 
-def test_cmake_installs_exactly_the_listed_files(repository: Path, tmp_path: Path) -> None:
-    cmake = shutil.which("cmake")
-    if cmake is None:
-        pytest.skip("no cmake on this machine")
-    source = (repository / "SAMPromptTools").as_posix()
-    (tmp_path / "CMakeLists.txt").write_text(DRIVER.format(source=source), encoding="utf-8")
-    configured = subprocess.run(
-        [cmake, "-S", str(tmp_path), "-B", str(tmp_path / "build")], capture_output=True, text=True, check=False
+@pytest.fixture(scope="module")
+def built(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the extension's build tree and, installed from it, its installed tree."""
+    cmake = shutil.which("cmake", path=str(Path(sys.executable).parent)) or shutil.which("cmake")
+    ninja = shutil.which("ninja", path=str(Path(sys.executable).parent)) or shutil.which("ninja")
+    if cmake is None or ninja is None:
+        pytest.skip("no cmake or no ninja on this machine")
+    folder = tmp_path_factory.mktemp("extension")
+    build = folder / "build"
+    # The project has nothing to compile: with "forced" compilers CMake does not look for any.
+    forced = [f"-DCMAKE_{part}_COMPILER{end}" for part in ("C", "CXX") for end in ("_FORCED=ON", f"={sys.executable}")]
+    configure = [cmake, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}", *forced, f"-DSlicer_DIR={SLICER}"]
+    for command in (
+        [*configure, "-S", str(repository), "-B", str(build)],
+        [cmake, "--build", str(build)],
+        [cmake, "--install", str(build), "--prefix", str(folder / "installed")],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("tree", ["build", "installed"])
+def test_build_tree_and_installed_tree_hold_exactly_the_files_of_the_tree(
+    tree: str, built: Path, repository: Path, known_files: list[str]
+) -> None:
+    root = built / tree / MODULES
+    found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    wanted = installed_files(known_files)
+    assert found == sorted(wanted)
+    for place, name in wanted.items():
+        assert (root / place).read_bytes() == (repository / name).read_bytes()
+
+
+def test_ctest_runs_the_self_tests_with_and_without_a_main_window(built: Path, repository: Path) -> None:
+    text = (built / "build" / "Testing" / "slicer" / "CTestTestfile.cmake").read_text(encoding="utf-8")
+    tests = {
+        line.split("add_test(")[1].split(" ")[0].strip("[]="): line for line in text.splitlines() if "add_test(" in line
+    }
+    for module in (path.stem for path in (repository / "SAMPromptTools").glob("SAM*.py")):
+        assert "--no-main-window" in tests[f"py_nomainwindow_{module}SelfTest"]
+        assert "--no-main-window" not in tests[f"py_{module}SelfTest"]
+        assert MODULES in tests[f"py_{module}SelfTest"]
+
+
+@pytest.mark.parametrize("tree", ["clone", "build", "installed"])
+def test_the_worker_finds_backend_and_resources_in_clone_build_tree_and_installed_tree(
+    tree: str, built: Path, repository: Path
+) -> None:
+    modules = repository / "SAMPromptTools" if tree == "clone" else built / tree / MODULES
+    code = (
+        "import samprompt.worker, samprompt.resources as r, importlib.util as u;"
+        "print(samprompt.worker.__file__); print(r.root()); print(u.find_spec('SAMPropagationLib').origin)"
     )
-    if "CMAKE_MAKE_PROGRAM" in configured.stderr:
-        pytest.skip("no make or ninja on this machine")
-    assert configured.returncode == 0, configured.stderr
-    subprocess.run(
-        [cmake, "--install", str(tmp_path / "build"), "--prefix", str(tmp_path / "installed")],
-        capture_output=True,
-        check=True,
+    environment = {**os.environ, "PYTHONPATH": str(modules)}
+    environment.pop("SAMPROMPT_RESOURCES", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=built, capture_output=True, text=True, check=True
     )
-    wanted = sorted(listed_files(repository))
-    for tree in (tmp_path / "installed", tmp_path / "build"):
-        root = tree / "lib" / "qt-scripted-modules"
-        found = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-        assert found == wanted
-        for name in wanted[:: max(1, len(wanted) // 10)]:
-            original = name if name.startswith("samprompt/") else f"../Resources/{name.partition('/')[2]}"
-            assert (root / name).read_bytes() == (repository / "SAMPromptTools" / original).read_bytes()
+    worker, resources, library = (Path(line) for line in done.stdout.splitlines())
+    assert worker.is_relative_to(modules)
+    assert library.is_relative_to(modules)
+    expected = repository / "Resources" if tree == "clone" else modules / "samprompt_resources"
+    assert resources == expected
+    assert (resources / "models" / "tiny.safetensors").is_file()
 
 
 def test_the_catalogue_entry_holds_only_fields_of_its_schema(entry: dict[str, object]) -> None:
@@ -139,7 +200,9 @@ def test_both_descriptions_and_cmake_agree(
     for name in ("description", "iconurl", "screenshoturls", "contributors"):
         assert description[name] == extension[name.upper()]
     text = (repository / "CMakeLists.txt").read_text(encoding="utf-8")
-    assert re.findall(r"project\((\w+)", text) == ["SAMPromptTools"] == re.findall(r"add_subdirectory\((\w+)", text)
+    assert (
+        re.findall(r"project\((\w+)", text) == ["SAMPromptTools"] == re.findall(r"^add_subdirectory\((\w+)", text, re.M)
+    )
 
 
 def test_the_pictures_that_the_catalogue_shows_are_in_the_tree(extension: dict[str, str], repository: Path) -> None:

@@ -218,6 +218,15 @@ def test_a_library_that_does_not_load_is_named_by_its_package(run: ModuleType) -
     assert run.missing_libraries(names) == ["libdoesnotexist0"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="fonts come with the system elsewhere")
+def test_a_machine_without_any_font_is_told_so(run: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "truetype").mkdir()
+    (tmp_path / "truetype" / "readme.txt").touch()
+    assert run.missing_fonts((tmp_path, tmp_path / "absent")) == ["fonts-dejavu-core"]
+    (tmp_path / "truetype" / "some.TTF").touch()
+    assert run.missing_fonts((tmp_path, tmp_path / "absent")) == []
+
+
 def test_every_check_runs_and_one_failure_fails_all(
     run: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

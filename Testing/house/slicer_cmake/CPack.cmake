@@ -1,0 +1,5 @@
+foreach(variable IN ITEMS LICENSE_FILE README_FILE)
+  if(NOT EXISTS "${EXTENSION_${variable}}")
+    message(FATAL_ERROR "EXTENSION_${variable} names no file: '${EXTENSION_${variable}}'")
+  endif()
+endforeach()
