@@ -22,10 +22,11 @@ COMES_WITH = {
     "hydra-core": "sam2",
     "omegaconf": "sam2",
     "pillow": "matplotlib",
-    "contourpy": "matplotlib",
     "markupsafe": "jinja2",
     "click": "typer",
     "packaging": "pytest",
+    "vtk": "slicer-core",
+    "shiboken6": "pyside6-essentials",
 }
 
 
@@ -57,6 +58,10 @@ def text_files(repository: Path, known_files: list[str]) -> dict[str, str]:
     }
 
 
+# What Slicer brings along and Testing/host stands in for.
+SLICERS_OWN = {"qt", "ctk", "slicer", "standin", "SampleData", "PyTorchUtils"}
+
+
 def distributions(requirements: list[str]) -> set[str]:
     return {canonicalize_name(Requirement(line).name) for line in requirements}
 
@@ -80,7 +85,7 @@ def imported_modules(folder: Path) -> dict[str, str]:
     [
         ("SAMPromptTools/samprompt", ["sam2"]),
         ("training/samprompt_training", ["sam2", "training"]),
-        ("Testing", ["sam2", "training", "test"]),
+        ("Testing", ["sam2", "training", "test", "host"]),
     ],
 )
 def test_every_imported_package_is_a_dependency(
@@ -90,6 +95,9 @@ def test_every_imported_package_is_a_dependency(
     for group in groups:
         declared |= distributions(project["optional-dependencies"][group])
     local = {path.stem for path in (repository / "Testing").rglob("*.py")} | {"samprompt", "samprompt_training"}
+    local |= {path.stem for path in (repository / "SAMPromptTools").glob("SAM*")}
+    if folder == "Testing":
+        local |= SLICERS_OWN
     unknown = {}
     for module, file in imported_modules(repository / folder).items():
         if module in sys.stdlib_module_names or module in local:
@@ -102,7 +110,7 @@ def test_every_imported_package_is_a_dependency(
 
 def test_every_dependency_is_pinned_to_a_version_it_allows(project: dict[str, Any], pins: dict[str, str]) -> None:
     installed = [*project["dependencies"]]
-    for group in ("test", "training", "sam2"):
+    for group in ("test", "training", "sam2", "host"):
         installed += project["optional-dependencies"][group]
     for line in installed:
         requirement = Requirement(line)
