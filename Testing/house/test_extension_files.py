@@ -150,9 +150,8 @@ def test_build_tree_and_installed_tree_hold_exactly_the_files_of_the_tree(
 
 def test_ctest_runs_the_self_tests_with_and_without_a_main_window(built: Path, repository: Path) -> None:
     text = (built / "build" / "Testing" / "slicer" / "CTestTestfile.cmake").read_text(encoding="utf-8")
-    tests = {
-        line.split("add_test(")[1].split(" ")[0].strip("[]="): line for line in text.splitlines() if "add_test(" in line
-    }
+    lines = [line for line in text.splitlines() if line.startswith("add_test(")]
+    tests = {line.removeprefix("add_test(").split(" ")[0].strip('"[]='): line for line in lines}
     for module in (path.stem for path in (repository / "SAMPromptTools").glob("SAM*.py")):
         assert "--no-main-window" in tests[f"py_nomainwindow_{module}SelfTest"]
         assert "--no-main-window" not in tests[f"py_{module}SelfTest"]

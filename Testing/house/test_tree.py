@@ -27,6 +27,7 @@ COMES_WITH = {
     "packaging": "pytest",
     "vtk": "slicer-core",
     "shiboken6": "pyside6-essentials",
+    "shibokensupport": "pyside6-essentials",
 }
 
 

@@ -122,8 +122,8 @@ def _examine_device(findings: Findings, wanted: str) -> None:
 
 def _examine_models(findings: Findings) -> None:
     """Whether the built-in model loads, and which others are here."""
-    from samprompt.models.download import models_folder
-    from samprompt.models.registry import catalogue, load_backbone, weights_path
+    from samprompt.contract.places import catalogue, models_folder, weights_path
+    from samprompt.models.registry import load_backbone
 
     try:
         known = catalogue()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
@@ -22,7 +21,8 @@ from samprompt.cli.doctor import doctor
 from samprompt.cli.evaluate import evaluate
 from samprompt.cli.models import models_app
 from samprompt.cli.propagate import propagate
-from samprompt.contract.errors import Cancelled, OutOfMemory, OutputError, SamPromptError
+from samprompt.contract.errors import Cancelled, SamPromptError
+from samprompt.worker.failures import known_problem
 
 _DEBUG = "SAMPROMPT_DEBUG"
 
@@ -85,17 +85,9 @@ def as_samprompt_error(error: BaseException) -> SamPromptError:
         return error
     if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":
         return _interrupted()
-    if _is_out_of_memory(error):
-        return OutOfMemory(
-            "Memory ran out.",
-            "Close other programs, give fewer follow-ups or structures at a time, or use --device cpu or a smaller "
-            "--model.",
-        )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return OutputError(
-            f"{error.filename or 'The result'} cannot be written: {error.strerror}.",
-            "Make room or give another folder with --out.",
-        )
+    problem = known_problem(error)
+    if problem is not None:
+        return problem
     if hasattr(error, "format_message"):  # the argument parser's own; its class is not the same in every version
         return _UsageError(str(error.format_message()))
     return _Unexpected(error)
@@ -145,17 +137,6 @@ def _report(problem: SamPromptError, cause: BaseException | None = None) -> int:
     if problem.hint:
         print(f"hint: {' '.join(problem.hint.split())}", file=sys.stderr)
     return problem.exit_code
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Python's and numpy's MemoryError, and torch's errors, which on the CPU are a RuntimeError with this text."""
-    text = str(error)
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and ("can't allocate memory" in text or "CUDA out of memory" in text))
-        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-    )
 
 
 def _install_signal_handlers() -> dict[int, Any]:

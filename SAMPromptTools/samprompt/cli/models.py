@@ -25,7 +25,7 @@ def list_models(
     details: Annotated[bool, typer.Option(help="Also what they were trained on, and their addresses.")] = False,
 ) -> None:
     """Show every model with its size, licence and where it is."""
-    from samprompt.models.registry import catalogue, weights_path
+    from samprompt.contract.places import catalogue, weights_path
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for heading in ("Name", "Here", "Size"):
@@ -55,8 +55,9 @@ def download(
     names: Annotated[list[str], typer.Argument(help="Names of models, as in: samprompt models list.")],
 ) -> None:
     """Fetch the weights of models; what an interrupted download left is continued, checksums are compared."""
+    from samprompt.contract.places import catalogue, weights_path
     from samprompt.models.checkpoint import check_sums
-    from samprompt.models.registry import catalogue, ensure_weights, weights_path
+    from samprompt.models.registry import ensure_weights
 
     known = catalogue()
     for entry in [known.find(name) for name in names]:
@@ -100,7 +101,7 @@ def add(
 @models_app.command()
 def path(name: Name) -> None:
     """Print where the weights of a model are, or where to put them."""
-    from samprompt.models.registry import catalogue, weights_path
+    from samprompt.contract.places import catalogue, weights_path
 
     typer.echo(weights_path(catalogue().find(name)))
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from samprompt.contract.errors import MissingFileError, ParameterError
 from samprompt.contract.messages import PropagateRequest
-from samprompt.contract.propagation import METHODS, PropagationParameters
+from samprompt.contract.propagation import METHODS, WINDOW_NAMES, PropagationParameters
 
 if TYPE_CHECKING:
     from samprompt.io.summary import Summary
+
+Name = TypeVar("Name", bound=str)
 
 Model = Annotated[
     str, typer.Option(help="Model: tiny (built in), vit_b, ... (samprompt models list) or the path of a checkpoint.")
@@ -23,6 +26,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Threads = Annotated[int, typer.Option(help="CPU threads; 0 leaves the choice to the libraries.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run in --out.")]
 MethodName = Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")]
+WindowChoice = Annotated[str, typer.Option(help=f"Grey levels that the model sees: one of {', '.join(WINDOW_NAMES)}.")]
 
 
 def propagate(
@@ -35,6 +39,7 @@ def propagate(
         list[str] | None, typer.Option(help="Carry only this structure; repeat it for several. Default: all.")
     ] = None,
     method: MethodName = "p2sam3d",
+    window: WindowChoice = "auto",
     reference: Annotated[
         list[str] | None,
         typer.Option(
@@ -57,7 +62,7 @@ def propagate(
         device=device,
         threads=threads,
         overwrite=overwrite,
-        parameters=parameters_for(method),
+        parameters=parameters_for(method, window),
     )
     summary = run(request)
     from samprompt.cli.display import print_summary
@@ -80,16 +85,24 @@ def run(request: PropagateRequest) -> Summary:
         return propagate_job(request, Progress(display.stage), display.event)
 
 
-def parameters_for(method: str) -> PropagationParameters:
-    """The parameters of a method.
+def parameters_for(method: str, window: str = "auto") -> PropagationParameters:
+    """The parameters of a method and a grey-level window, both in any case of letters.
 
     Raises:
-        ParameterError: there is no such method.
+        ParameterError: there is no such method or window.
     """
-    for known in METHODS:
-        if method == known:
-            return replace(PropagationParameters(), method=known)
-    raise ParameterError(f"There is no method {method!r}.", f"Choose one of {', '.join(METHODS)}.")
+    return replace(
+        PropagationParameters(),
+        method=_one_of(METHODS, method, "method"),
+        window=_one_of(WINDOW_NAMES, window, "window"),
+    )
+
+
+def _one_of(known: Sequence[Name], wanted: str, what: str) -> Name:
+    for name in known:
+        if wanted.casefold() == name.casefold():
+            return name
+    raise ParameterError(f"There is no {what} {wanted!r}.", f"Choose one of {', '.join(known)}.")
 
 
 def split_reference(pair: str) -> tuple[str, str]:

@@ -54,7 +54,7 @@ def _structure_record(outcome: StructureOutcome) -> StructureRecord:
             trust_level(trust.score, trust.flagged),
             trust.flagged,
             trust.reasons,
-            tuple(_check_slice(outcome, k) for k in trust.check_slices),
+            tuple(CheckSlice(int(k), outcome.place_to_look(k)) for k in trust.check_slices),
             trust.parts,
         ),
         outcome.route,
@@ -62,18 +62,6 @@ def _structure_record(outcome: StructureOutcome) -> StructureRecord:
         outcome.truncated,
         outcome.notes,
     )
-
-
-def _check_slice(outcome: StructureOutcome, k: int) -> CheckSlice:
-    """Where slice ``k`` lies: at the result's section, else at the prior's, else in the middle of the slice."""
-    grid = outcome.structure.grid
-    center = np.array([k, (grid.shape[1] - 1) / 2, (grid.shape[2] - 1) / 2])
-    for mask in (outcome.structure.mask, outcome.prior.mask):
-        if mask[k].any():
-            center[1:] = np.argwhere(mask[k]).mean(axis=0)
-            break
-    r, a, s = (round(float(c), 2) for c in grid.to_ras(center))
-    return CheckSlice(int(k), (r, a, s))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from samprompt.contract.prompting import ADAPTED, P2SamParameters
 
 Method = Literal["p2sam3d", "p2sam", "persam", "copied", "rigid", "deformable"]
 METHODS: tuple[Method, ...] = ("p2sam3d", "p2sam", "persam", "copied", "rigid", "deformable")
+WindowName = Literal["auto", "lung", "soft tissue", "bone", "MR/other"]
+WINDOW_NAMES: tuple[WindowName, ...] = ("auto", "lung", "soft tissue", "bone", "MR/other")
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,11 @@ class TrustParameters:
 
 @dataclass(frozen=True)
 class PropagationParameters:
-    """Everything that decides a propagation apart from the images and the weights."""
+    """Everything that decides a propagation apart from the images and the weights.
+
+    ``window`` is the grey-level window a model sees the images through: "auto" takes the one that shows each structure
+    against its surroundings (HU on CT, percentiles elsewhere), "MR/other" percentiles whatever the image is said to be.
+    """
 
     method: Method = "p2sam3d"
     prompting: P2SamParameters = field(default_factory=lambda: ADAPTED)
@@ -122,3 +128,4 @@ class PropagationParameters:
     trust: TrustParameters = field(default_factory=TrustParameters)
     decode_batch: int = 64  # prompts per decoder call
     encode_batch: int = 8  # slices per encoder call
+    window: WindowName = "auto"

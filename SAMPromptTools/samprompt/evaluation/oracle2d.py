@@ -177,7 +177,7 @@ class PromptedSlices:
         masks = on_region(structure.mask, reference)
         return prompt_slices(
             reference, target, masks, pairs, self._prompt, self._backbone, self._parameters, progress, structure.name
-        )
+        ).mask
 
     def _encode(
         self, visit: Visit, baseline: Visit, structure: Structure, first: int, last: int, progress: Progress

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from samprompt.contract.errors import GridError, IntensityError, NotAnImageError, OutputError
+from samprompt.contract.errors import GridError, NotAnImageError, OutputError
 from samprompt.io import _files
 from samprompt.io.atomic import replacing
 from samprompt.io.dicom_series import read_series
@@ -18,10 +18,8 @@ from samprompt.io.notes import note
 from samprompt.io.nrrd import write_nrrd
 from samprompt.io.seg_nrrd import is_segmentation
 from samprompt.space.grid import Grid
+from samprompt.space.intensity import finite_values, guess_modality
 from samprompt.space.volume import Volume
-
-# A CT shows air or at least fat below this; MR images have no values below it.
-_CT_BELOW_HU = -50.0
 
 
 def read_volume(path: Path | str) -> Volume:
@@ -51,10 +49,7 @@ def read_volume(path: Path | str) -> Volume:
         raise type(error)(f"{found}: {error.message}", error.hint) from error
     modality = raw.metadata.get("modality", "").strip() or raw.metadata.get("DICOM_0008_0060", "").strip()
     array = raw.array.astype(np.float32)
-    if not modality:
-        finite = array[np.isfinite(array)]
-        modality = "CT" if finite.size and float(finite.min()) < _CT_BELOW_HU else "OT"
-    return _checked(Volume(array, grid, modality, str(found)))
+    return _checked(Volume(array, grid, modality or guess_modality(array), str(found)))
 
 
 def write_volume(volume: Volume, path: Path | str) -> None:
@@ -98,12 +93,8 @@ def _checked(volume: Volume) -> Volume:
     Raises:
         IntensityError: nothing finite in it.
     """
-    finite = np.isfinite(volume.array)
-    if finite.all():
+    array, remark = finite_values(volume.array, volume.source)
+    if not remark:
         return volume
-    if not finite.any():
-        raise IntensityError(f"{volume.source} holds no number at all (NaN everywhere).", "Export the image again.")
-    lowest = float(volume.array[finite].min())
-    count = int(finite.size - np.count_nonzero(finite))
-    note(f"{volume.source}: {count} voxels are not a number (NaN or infinite); the minimum {lowest:g} stands in.")
-    return Volume(np.where(finite, volume.array, np.float32(lowest)), volume.grid, volume.modality, volume.source)
+    note(remark)
+    return Volume(array, volume.grid, volume.modality, volume.source)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from samprompt.contract.catalogue import CatalogueEntry, read_catalogue
 from samprompt.contract.errors import OutputError, ParameterError
-from samprompt.models.registry import LOADERS, catalogue, load_backbone, user_catalogue_path, weights_path
+from samprompt.contract.places import catalogue, user_catalogue_path, weights_path
+from samprompt.models.registry import LOADERS, load_backbone
 
 _FIELDS = ("name", "architecture", "file", "title", "size", "sha256", "licence", "input_size", "trained_on")
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from samprompt.contract.catalogue import CatalogueEntry
 from samprompt.contract.errors import WeightsError, WeightsMissingError
+from samprompt.contract.memory import is_out_of_memory
 from samprompt.contract.progress import Progress
-from samprompt.models.device import is_out_of_memory
 
 _AGAIN = "Delete the file and fetch it again."
 _BLOCK = 1 << 20

@@ -14,8 +14,7 @@ from typing import Protocol, TypeVar
 import torch
 
 from samprompt.contract.errors import EnvironmentProblem, OutOfMemory, ParameterError
-
-_OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory", "cannot allocate memory")
+from samprompt.contract.memory import is_out_of_memory
 
 
 def launch_kernel(device: torch.device) -> str:
@@ -126,13 +125,6 @@ def _free_memory_windows() -> int | None:
     if windll is None or not windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
         return None
     return int(status.free)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that memory ran out: CUDA's own class, MemoryError, or the CPU allocator's words."""
-    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _OUT_OF_MEMORY_WORDS)
 
 
 @contextlib.contextmanager

@@ -12,22 +12,14 @@ import urllib.request
 from pathlib import Path
 from typing import BinaryIO
 
-import platformdirs
-
 from samprompt.contract.catalogue import CatalogueEntry
 from samprompt.contract.errors import OutputError, WeightsError, WeightsMissingError
+from samprompt.contract.places import VARIABLE, partial_path
 from samprompt.contract.progress import Progress
 from samprompt.models.checkpoint import check_sums
 
-VARIABLE = "SAMPROMPT_MODELS"
 TIMEOUT = 30.0  # seconds without a byte after which the connection counts as lost
 _BLOCK = 1 << 18
-
-
-def models_folder() -> Path:
-    """Folder of downloaded weights: ``SAMPROMPT_MODELS``, or "models" in the user's cache folder of samprompttools."""
-    named = os.environ.get(VARIABLE)
-    return Path(named).expanduser() if named else platformdirs.user_cache_path("samprompttools") / "models"
 
 
 def download(entry: CatalogueEntry, target: Path, progress: Progress | None = None) -> Path:
@@ -45,7 +37,7 @@ def download(entry: CatalogueEntry, target: Path, progress: Progress | None = No
             f"{entry.name} has to be fetched by hand.",
             f"{entry.instructions or f'See {entry.page}.'} Then put it at {target}.",
         )
-    partial = target.with_name(target.name + ".partial")
+    partial = partial_path(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _fetch(entry, partial, target, progress)
@@ -133,6 +125,7 @@ def _copy(
     stage = f"Downloading {name}"
     progress.step(stage, done, total)
     while block := answer.read(_BLOCK):
+        progress.step(stage, done, total)  # a download that was given up must not write into the next one's file
         file.write(block)
         done += len(block)
         progress.step(stage, done, total)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import torch
 
-from samprompt import resources
-from samprompt.contract.catalogue import Catalogue, CatalogueEntry, read_catalogue
+from samprompt.contract.catalogue import Catalogue, CatalogueEntry
 from samprompt.contract.errors import ParameterError, WeightsMissingError
+from samprompt.contract.places import catalogue, weights_path
 from samprompt.contract.progress import Progress
 from samprompt.models import sam, sam2
 from samprompt.models.backbone import Backbone
 from samprompt.models.checkpoint import check_sums, file_sha256, safetensors_metadata
 from samprompt.models.device import choose_device
-from samprompt.models.download import download, models_folder
+from samprompt.models.download import download
 from samprompt.models.tiny import ARCHITECTURE as TINY
 from samprompt.models.tiny import load_tiny
 
@@ -35,23 +35,6 @@ LOADERS: dict[str, Loader] = {
     **dict.fromkeys(sam2.ARCHITECTURES, sam2.load_sam2),
 }
 _IN_METADATA = {TINY: "tiny"}  # what safetensors files written by the training call an architecture
-
-
-def user_catalogue_path() -> Path:
-    """The file that ``samprompt models add`` writes."""
-    return models_folder() / "catalogue.toml"
-
-
-def catalogue() -> Catalogue:
-    """All models that have a name: SAMPromptTools' own and those the user added."""
-    return read_catalogue(user=user_catalogue_path())
-
-
-def weights_path(entry: CatalogueEntry) -> Path:
-    """Where the weights of ``entry`` are, or would be after downloading."""
-    if entry.builtin:
-        return resources.root() / "models" / entry.file
-    return Path(entry.file) if entry.user else models_folder() / entry.file
 
 
 def ensure_weights(entry: CatalogueEntry, progress: Progress | None = None) -> Path:

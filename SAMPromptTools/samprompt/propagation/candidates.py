@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 
 import numpy as np
 import torch
@@ -32,12 +33,17 @@ Field = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class SliceCandidate:
-    """One possible section: ``field`` (P, P) is positive inside; retrieval ``distance`` is NaN where unknown."""
+    """One possible section: ``field`` (P, P) is positive inside; retrieval ``distance`` is NaN where unknown.
+
+    ``points`` (N, 3) are the point prompts behind it as x, y, label in region pixels; none for the prior, for nothing
+    and where the model was prompted with a mask or box only.
+    """
 
     kind: str
     field: Field
     distance: float = float("nan")
     presence: float = float("nan")
+    points: NDArray[np.float32] = dataclass_field(default_factory=lambda: np.zeros((0, 3), np.float32))
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -58,6 +64,11 @@ class SliceCandidates:
     decoder: Field
     guide: NDArray[np.bool_] | None
     points: NDArray[np.float32]
+
+
+def as_array(candidate: Candidate) -> NDArray[np.float32]:
+    """A candidate's prompts as x, y, label, (N, 3)."""
+    return np.asarray(torch.cat((candidate.points, candidate.labels[:, None].float()), dim=1).cpu(), dtype=np.float32)
 
 
 def prior_field(mask: NDArray[np.bool_], pixel: float) -> Field:
@@ -172,20 +183,17 @@ class CandidateMaker:
             logits = logits_to_image(candidate.logits[None, None], embedding, self.backbone.input_size)
             presence = float("nan") if candidate.presence is None else candidate.presence
             kind = f"p2sam n={candidate.n} m={candidate.m}"
-            answers.append(SliceCandidate(kind, logits[0, 0].float().cpu().numpy(), candidate.distance, presence))
+            field = logits[0, 0].float().cpu().numpy()
+            answers.append(SliceCandidate(kind, field, candidate.distance, presence, as_array(candidate)))
         clip = self.parameters.path.log_ratio_clip
         decoder = np.zeros(shape, np.float32)
         if answers:
             decoder = np.mean([np.clip(a.field, -clip, clip) for a in answers], axis=0).astype(np.float32)
         points = np.zeros((0, 3), np.float32)
         if prompted:
-            best = p2sam.choose(prompted, self.parameters.prompting)
-            points = torch.cat((best.points, best.labels[:, None].float()), dim=1).cpu().numpy()
+            points = as_array(p2sam.choose(prompted, self.parameters.prompting))
         outside = ~encoded.region.inside
-        kept = tuple(
-            SliceCandidate(c.kind, np.where(outside, np.float32(-1000.0), c.field), c.distance, c.presence)
-            for c in (*found, *answers)
-        )
+        kept = tuple(replace(c, field=np.where(outside, np.float32(-1000.0), c.field)) for c in (*found, *answers))
         return SliceCandidates(kept, decoder, request.guide, points)
 
     def nothing(self, encoded: Encoded) -> SliceCandidates:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from samprompt.propagation.knowledge import Knowledge
 from samprompt.propagation.path import Section, cheapest_path, unary_costs
 from samprompt.propagation.proposal import Candidates, propose
 from samprompt.propagation.region import Region
+from samprompt.propagation.result import PromptPoint, prompt_points
 from samprompt.propagation.trust import dice
 
 
@@ -25,14 +26,14 @@ from samprompt.propagation.trust import dice
 class Carried:
     """``mask`` on the follow-up's own grid; ``doubt`` (slices of the scan,) in mm2; ``parts`` of the trust score;
 
-    ``kinds`` the chosen candidate per slice of the region and ``points`` the best P2SAM prompts per slice.
+    ``kinds`` the chosen candidate per slice of the region; ``prompts`` the points behind the sections that were chosen.
     """
 
     mask: NDArray[np.bool_]
     doubt: NDArray[np.float64]
     parts: dict[str, float]
     kinds: tuple[str, ...]
-    points: tuple[NDArray[np.float32], ...]
+    prompts: tuple[PromptPoint, ...]
 
 
 Choice = tuple[list[SliceCandidate], list[Section], list[int]]
@@ -70,7 +71,9 @@ def _choose(proposed: Candidates, region: Region, parameters: PropagationParamet
     for index, found in enumerate(proposed.slices):
         if found.guide is not None:
             ratio, error = proposed.ratios[index], proposed.error_mm
-            slices[index].append(fuse(found.decoder, ratio, found.guide, region.pixel, error, p, belief))
+            fused = fuse(found.decoder, ratio, found.guide, region.pixel, error, p, belief)
+            # P2SAM's answers are part of what is fused: its best prompts are the ones to show
+            slices[index].append(replace(fused, points=found.points))
     sections = []
     for index, found in enumerate(proposed.slices):
         masks = np.stack([c.mask & region.inside for c in slices[index]])
@@ -129,6 +132,7 @@ def carry(
 ) -> Carried:
     """Carry one structure; see the module's sentence. ``prior`` as in ``propose``."""
     proposed = propose(knowledge, encoded, prior, error_mm, backbone, parameters, progress, name)
+    progress.step(f"choosing {name}")
     return settle(proposed, knowledge, encoded, prior, backbone, parameters)
 
 
@@ -162,7 +166,12 @@ def settle(
     if is_gone(parts, knowledge, proposed.priors is not None, parameters.path):
         parts["absent"] = 1.0
         mask[:] = False
-    return Carried(mask, doubts, parts, tuple(c.kind for c in picked), tuple(found.points for found in proposed.slices))
+    shown = [
+        c.points if mask.any() and section.any() else c.points[:0] for c, section in zip(picked, sections, strict=True)
+    ]
+    return Carried(
+        mask, doubts, parts, tuple(c.kind for c in picked), prompt_points(region.grid, dict(enumerate(shown)))
+    )
 
 
 def _edge_field(field: NDArray[np.float32], pixel: float) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ are those where the rigidly aligned baseline carries it, and each is paired with
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,13 +20,23 @@ from samprompt.models.backbone import Backbone
 from samprompt.prompting.reference import Reference
 from samprompt.prompting.registry import PromptingMethod, prompting_method
 from samprompt.propagation.align import Alignment
+from samprompt.propagation.candidates import as_array
 from samprompt.propagation.encoding import Encoded, encode_region
 from samprompt.propagation.knowledge import on_region, structure_window
 from samprompt.propagation.region import make_region
+from samprompt.propagation.result import PromptPoint, prompt_points
 from samprompt.space.grid import Grid
 from samprompt.space.structure import Structure
 from samprompt.space.visit import Visit
 from samprompt.space.windows import Window
+
+
+@dataclass(frozen=True, eq=False)
+class Prompted:
+    """``mask`` on the follow-up's own grid, and the points that were given to the model."""
+
+    mask: NDArray[np.bool_]
+    prompts: tuple[PromptPoint, ...]
 
 
 def whole_slices(
@@ -47,14 +58,14 @@ def carry_flat(
     backbone: Backbone,
     parameters: PropagationParameters,
     progress: Progress,
-) -> NDArray[np.bool_]:
-    """The structure's mask on the follow-up's grid by ``parameters.method`` ("p2sam" or "persam") as published."""
+) -> Prompted:
+    """The structure on the follow-up's grid by ``parameters.method`` ("p2sam" or "persam") as published."""
     scan = followup.volume.grid
     planes = np.flatnonzero(structure.mask.any(axis=(1, 2)))
     pairs = _pairs(structure, scan, alignment, planes)
     if not pairs:
-        return np.zeros(scan.shape, dtype=bool)
-    window = structure_window(baseline, structure)
+        return Prompted(np.zeros(scan.shape, dtype=bool), ())
+    window = structure_window(baseline, structure, parameters.window)
     batch = parameters.encode_batch
     reference = whole_slices(baseline, window, int(planes[0]), int(planes[-1]), backbone, batch, progress)
     target = whole_slices(followup, window, min(pairs), max(pairs), backbone, batch, progress)
@@ -74,7 +85,7 @@ def prompt_slices(
     parameters: P2SamParameters,
     progress: Progress,
     name: str,
-) -> NDArray[np.bool_]:
+) -> Prompted:
     """Prompt each follow-up slice of ``pairs`` with its baseline slice; the mask on the follow-up's own grid.
 
     ``masks`` (slices, P, P) is the structure on the reference's pixels; keys and values of ``pairs`` are slice indices
@@ -82,6 +93,7 @@ def prompt_slices(
     """
     known: dict[int, Reference] = {}
     field = np.full(target.grey.shape, -1.0, np.float32)
+    points: dict[int, NDArray[np.float32]] = {}
     with torch.inference_mode():
         for done, (k, plane) in enumerate(pairs.items()):
             progress.step(f"prompting {name}", done, len(pairs))
@@ -91,11 +103,12 @@ def prompt_slices(
                     torch.from_numpy(masks[index]), reference.embeddings[index], backbone.input_size, parameters
                 )
             answer = method(known[index], target.embeddings[k - target.region.first], backbone, parameters)
+            points[k - target.region.first] = as_array(answer)
             field[k - target.region.first] = np.where(answer.mask.cpu().numpy(), 1.0, -1.0)
     result = np.zeros(target.region.scan.shape, dtype=bool)
     values, block = target.region.back(field)
     result[block] = values > 0
-    return result
+    return Prompted(result, prompt_points(target.region.grid, points))
 
 
 def _pairs(structure: Structure, scan: Grid, alignment: Alignment, planes: NDArray[np.intp]) -> dict[int, int]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from samprompt.contract.progress import Progress
-from samprompt.contract.propagation import PropagationParameters
+from samprompt.contract.propagation import PropagationParameters, WindowName
 from samprompt.models.backbone import Backbone
 from samprompt.prompting.parts import even_subsample
 from samprompt.prompting.reference import Reference
@@ -21,7 +21,7 @@ from samprompt.propagation.region import in_plane_box, make_region, side_of
 from samprompt.space.contrast import box_around
 from samprompt.space.structure import Structure
 from samprompt.space.visit import Visit
-from samprompt.space.windows import Window, window_for
+from samprompt.space.windows import Window, chosen_window, window_for
 
 _SPREAD_SLICES = 12  # left out one at a time; more change mean and SD by less than 3 %
 _SPREAD_TOKENS = 128
@@ -64,12 +64,15 @@ class Knowledge:
         return float((found - mean) / max(deviation, 0.1 * mean, 1e-6))
 
 
-def structure_window(visit: Visit, structure: Structure) -> Window:
-    """Grey-level window that shows the structure and 15 mm round it."""
+def structure_window(visit: Visit, structure: Structure, choice: WindowName = "auto") -> Window:
+    """Grey-level window that shows the structure and 15 mm round it, or the one that a person chose."""
+    chosen = chosen_window(choice)
+    if chosen is not None:
+        return chosen
     box = box_around(structure.mask, 15.0, structure.grid.spacing_kji)
     values = visit.volume.array[box]
-    if visit.volume.modality != "CT":
-        return window_for(visit.volume.array, np.ones_like(visit.volume.array, dtype=bool), visit.volume.modality)
+    if visit.volume.modality != "CT" or choice == "MR/other":
+        return window_for(visit.volume.array, np.ones_like(visit.volume.array, dtype=bool), "OT")
     # air outside the patient says nothing of the structure's contrast
     return window_for(values, (values > -950.0) | structure.mask[box])
 
@@ -84,7 +87,7 @@ def make_groups(
         centre, lengths, _, _ = in_plane_box(structure)
         order.append(index)
         sides.append(side_of(lengths, parameters.region))
-        windows.append(structure_window(visit, structure))
+        windows.append(structure_window(visit, structure, parameters.window))
         kji = structure.grid.to_kji(centre)[1:] * structure.grid.spacing_kji[1:]
         boxes.append((kji - lengths / 2, kji + lengths / 2))
     groups: list[tuple[list[int], Window, float, tuple[NDArray[np.float64], NDArray[np.float64]]]] = []

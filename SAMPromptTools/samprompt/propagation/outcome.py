@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from samprompt.contract.propagation import PropagationParameters
 from samprompt.propagation.align import Alignment
 from samprompt.propagation.carry import Carried
-from samprompt.propagation.result import StructureOutcome, Trust
+from samprompt.propagation.result import PromptPoint, StructureOutcome, Trust
 from samprompt.propagation.routing import Route, cut_by_border
 from samprompt.propagation.trust import dice, score_trust, slices_to_check
 from samprompt.space.contrast import contrast_to_noise
@@ -112,6 +112,7 @@ def summarise(
     target: Visit,
     orientation: Orientation,
     followup: Visit,
+    prompts: tuple[PromptPoint, ...] = (),
 ) -> StructureOutcome:
     """The outcome on the follow-up's own axes; ``structure`` is ``original`` in the common axes."""
     grid, own = target.volume.grid, followup.volume.grid
@@ -143,5 +144,5 @@ def summarise(
         original.with_mask(np.ascontiguousarray(orientation.undo(mask)), own),
         original.with_mask(np.ascontiguousarray(orientation.undo(prior)), own),
         original, shown, _ROUTE_WORDS.get(route.kind, route.kind), change, shift,
-        float(trust.parts.get("cnr", math.nan)), truncated, tuple(notes),
+        float(trust.parts.get("cnr", math.nan)), truncated, tuple(notes), prompts,
     )  # fmt: skip

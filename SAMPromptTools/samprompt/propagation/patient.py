@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +32,14 @@ from samprompt.propagation.knowledge import (
 from samprompt.propagation.outcome import judge, summarise
 from samprompt.propagation.region import make_region
 from samprompt.propagation.reliability import baseline_separation, measure_reliability
-from samprompt.propagation.result import StructureOutcome, VisitResult
+from samprompt.propagation.result import PromptPoint, StructureOutcome, VisitResult
 from samprompt.propagation.routing import Route, route_of
 from samprompt.space.orientation import Orientation, slice_normal, towards
+from samprompt.space.structure import Structure
 from samprompt.space.visit import Visit
+from samprompt.space.volume import Volume
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,14 +64,15 @@ def propagate_visits(
     parameters: PropagationParameters | None = None,
     progress: Progress | None = None,
     references: Sequence[Visit] = (),
-    cache: dict[object, object] | None = None,
+    cache: MutableMapping[object, object] | None = None,
 ) -> Iterator[VisitResult]:
     """Carry the baseline's structures to every follow-up; one result per follow-up, as soon as it is there.
 
     ``baseline.structures`` are the contours, on the baseline's grid; empty ones are refused. ``references`` are later
     visits with corrected structures (same names): their tokens and grey levels join the baseline's. ``backbone`` may be
     None for the methods that only move contours. ``cache`` (any dictionary that lives as long as the visits do) keeps
-    alignments, so that several methods can be compared without aligning again.
+    alignments, so that several methods can be compared without aligning again; of volumes and structures that have a
+    ``key`` also what the model saw in them, and then it may outlive them.
 
     Raises:
         StructureError: no structure, or an empty one.
@@ -98,14 +105,15 @@ class _Patient:
         parameters: PropagationParameters,
         progress: Progress,
         references: Sequence[Visit],
-        cache: dict[object, object],
+        cache: MutableMapping[object, object],
     ) -> None:
         self.original, self.backbone, self.parameters = baseline, backbone, parameters
         self.progress, self.references, self.cache = progress, references, cache
         self.framed: dict[int, _Framed] = {}
+        self.contoured: dict[int, list[_Framed]] = {}
         self.groups: dict[int, list[Group]] = {}
         self.knowledge: dict[tuple[int, int, float], Knowledge] = {}
-        self.encoded: dict[tuple[int, tuple[int, ...], float, str], Encoded] = {}
+        self.encoded: dict[tuple[int, tuple[int, ...], float, int], Encoded] = {}
 
     def carry_to(self, followup: Visit) -> VisitResult:
         """All structures on one follow-up."""
@@ -115,11 +123,12 @@ class _Patient:
             self.framed[normal] = _framed(self.original, normal)
         base, target = self.framed[normal].visit, _framed(followup, normal)
         began = time.perf_counter()
-        alignments = self._align(base, target.visit)
+        alignments = self._align(base, target)
         seconds["alignment"] = time.perf_counter() - began
         routes: dict[int, Route] = {}
         masks: dict[int, NDArray[np.bool_]] = {}
         carried: dict[int, Carried] = {}
+        prompts: dict[int, tuple[PromptPoint, ...]] = {}
         began = time.perf_counter()
         grid = target.visit.volume.grid
         priors: dict[int, NDArray[np.bool_]] = {}
@@ -134,14 +143,15 @@ class _Patient:
         if self.parameters.method in ("p2sam", "persam") and self.backbone is not None:
             began = time.perf_counter()
             for n, structure in enumerate(base.structures):
-                masks[n] = carry_flat(
+                prompted = carry_flat(
                     base, structure, target.visit, alignments[n], self.backbone, self.parameters, self.progress
                 )
+                masks[n], prompts[n] = prompted.mask, prompted.prompts
                 routes[n] = Route("model")
             seconds["prompting"] = time.perf_counter() - began
         elif self.parameters.method == "p2sam3d" and self.backbone is not None:
             for group in self._groups(normal, base):
-                self._carry_group(normal, group, base, target.visit, alignments, priors, routes, carried, seconds)
+                self._carry_group(normal, group, base, target, alignments, priors, routes, carried, seconds)
         began = time.perf_counter()
         outcomes: list[StructureOutcome] = []
         for n, structure in enumerate(base.structures):
@@ -163,6 +173,7 @@ class _Patient:
                     target.visit,
                     target.orientation,
                     followup,
+                    found.prompts if found is not None else prompts.get(n, ()),
                 )
             )
         seconds["trust"] = time.perf_counter() - began
@@ -171,18 +182,34 @@ class _Patient:
         visit = replace(followup, structures=tuple(o.structure for o in outcomes))
         return VisitResult(visit, tuple(outcomes), seconds, quality, tuple(reasons))
 
-    def _align(self, base: Visit, target: Visit) -> list[Alignment]:
+    def _align(self, base: Visit, target: _Framed) -> list[Alignment]:
         """Alignment of every structure; kept in the cache by the volumes' identity."""
-        names = tuple(s.name for s in base.structures)
-        key = ("alignment", self.original.name, id(self.original.volume), target.name, names, self.parameters.align)
-        if key not in self.cache:
-            rigid = align_rigid(base.volume, target.volume, self.parameters.align, self.progress)
-            self.cache[key] = align_structures(
-                base.volume, target.volume, list(base.structures), rigid, self.parameters.align, self.progress
+        structures = tuple((s.name, s.key) for s in self.original.structures)
+        volumes = tuple(v.key or id(v) for v in (self.original.volume, target.original.volume))
+        key = ("alignment", volumes, structures, self.parameters.align)
+        found = self.cache.get(key)
+        if found is None:
+            volume = target.visit.volume
+            rigid = align_rigid(base.volume, volume, self.parameters.align, self.progress)
+            found = align_structures(
+                base.volume, volume, list(base.structures), rigid, self.parameters.align, self.progress
             )
-        found = self.cache[key]
+            self.cache[key] = found
         assert isinstance(found, list)
         return found
+
+    def _kept(self, named: Sequence[Volume | Structure], key: tuple[object, ...], make: Callable[[], T]) -> T:
+        """What ``make`` gives for this model, from the cache where everything it was made of has a key."""
+        assert self.backbone is not None
+        if not all(one.key for one in named):
+            return make()
+        model = self.backbone.name, self.backbone.fingerprint, str(self.backbone.device)
+        key = (*key, tuple(one.key for one in named), model)
+        found = self.cache.get(key)
+        if found is None:
+            found = make()
+            self.cache[key] = found
+        return found  # type: ignore[return-value]
 
     def _groups(self, normal: int, base: Visit) -> list[Group]:
         if normal not in self.groups:
@@ -195,7 +222,7 @@ class _Patient:
         normal: int,
         group: Group,
         base: Visit,
-        target: Visit,
+        followup: _Framed,
         alignments: list[Alignment],
         priors: dict[int, NDArray[np.bool_]],
         routes: dict[int, Route],
@@ -203,7 +230,7 @@ class _Patient:
         seconds: dict[str, float],
     ) -> None:
         """All structures of one group on one follow-up: one encoding, then each structure's own path."""
-        backbone, parameters = self.backbone, self.parameters
+        backbone, parameters, target = self.backbone, self.parameters, followup.visit
         assert backbone is not None
         grid = target.volume.grid
         for n in group.members:
@@ -226,9 +253,14 @@ class _Patient:
             here = replace(group, members=tuple(members), side=side)
             began = time.perf_counter()
             region = make_region(grid, centre, side, here.pixels, first, last)
-            encoded = encode_region(
-                target.volume, region, group.window, backbone, parameters.encode_batch, self.progress,
-                f"encoding {target.name}",
+            place = (normal, tuple(centre.tolist()), side, here.pixels, first, last)
+            encoded = self._kept(
+                (followup.original.volume,),
+                ("follow-up", place, group.window, parameters.encode_batch),
+                partial(
+                    encode_region, target.volume, region, group.window, backbone, parameters.encode_batch,
+                    self.progress, f"encoding {target.name}",
+                ),
             )  # fmt: skip
             seconds["encoding"] = seconds.get("encoding", 0.0) + time.perf_counter() - began
             for n in members:
@@ -248,22 +280,44 @@ class _Patient:
         if key in self.knowledge:
             return self.knowledge[key]
         assert self.backbone is not None
-        pieces = []
-        for visit in (base, *[_framed(r, normal).visit for r in self.references]):
-            names = {base.structures[m].name for m in group.members}
-            shown = [s for s in visit.structures if s.name in names and not s.is_empty]
+        pieces: list[tuple[Encoded, NDArray[np.bool_]]] = []
+        named: list[Volume | Structure] = []
+        names = {base.structures[m].name for m in group.members}
+        if normal not in self.contoured:
+            self.contoured[normal] = [self.framed[normal], *(_framed(r, normal) for r in self.references)]
+        for index, framed in enumerate(self.contoured[normal]):
+            visit = framed.original
+            shown = [s for s in framed.visit.structures if s.name in names and not s.is_empty]
             mine = [s for s in shown if s.name == base.structures[n].name]
             if not mine:
                 continue
-            place = (normal, group.members, here.side, visit.name)
+            seen: list[Volume | Structure] = [visit.volume]
+            seen += [s for s in visit.structures if s.name in names and not s.is_empty]
+            place = (normal, group.members, here.side, index)
             if place not in self.encoded:
-                self.encoded[place] = encode_structures(
-                    visit, shown, here, self.backbone, self.parameters, self.progress
+                what = ("contoured", normal, here.side, here.pixels, here.window, self.parameters.encode_batch)
+                self.encoded[place] = self._kept(
+                    seen,
+                    what,
+                    partial(
+                        encode_structures, framed.visit, shown, here, self.backbone, self.parameters, self.progress
+                    ),
                 )
+            named += [*seen, *(s for s in visit.structures if s.name == base.structures[n].name)]
             pieces.append((self.encoded[place], on_region(mine[0].mask, self.encoded[place])))
-        use_grey = base.volume.modality == "CT"
-        known = learn(pieces, self.backbone, self.parameters, use_grey)
-        reliability, bias = measure_reliability(known, self.backbone, self.parameters)
-        own = baseline_separation(known, self.backbone, self.parameters)
-        self.knowledge[key] = replace(known, reliability=reliability, bias=bias, separation=own)
+        use_grey = base.volume.modality == "CT" and self.parameters.window != "MR/other"
+        what_for = ("knowledge", normal, here.side, here.pixels, here.window, use_grey, self.parameters)
+        self.knowledge[key] = self._kept(
+            named, what_for, partial(self._learn, pieces, use_grey, base.structures[n].name)
+        )
         return self.knowledge[key]
+
+    def _learn(self, pieces: Sequence[tuple[Encoded, NDArray[np.bool_]]], use_grey: bool, name: str) -> Knowledge:
+        assert self.backbone is not None
+        self.progress.step(f"learning {name}", 0, 3)
+        known = learn(pieces, self.backbone, self.parameters, use_grey)
+        self.progress.step(f"learning {name}", 1, 3)
+        reliability, bias = measure_reliability(known, self.backbone, self.parameters)
+        self.progress.step(f"learning {name}", 2, 3)
+        own = baseline_separation(known, self.backbone, self.parameters)
+        return replace(known, reliability=reliability, bias=bias, separation=own)

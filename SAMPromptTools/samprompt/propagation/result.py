@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
+from samprompt.space.grid import Grid
 from samprompt.space.structure import Structure
 from samprompt.space.visit import Visit
 
@@ -23,6 +28,24 @@ class Trust:
     parts: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class PromptPoint:
+    """A point prompt that the model was given: RAS millimetres; ``positive`` lies inside the structure."""
+
+    ras_mm: tuple[float, float, float]
+    positive: bool
+
+
+def prompt_points(grid: Grid, points: Mapping[int, NDArray[np.float32]]) -> tuple[PromptPoint, ...]:
+    """Prompts by slice index of ``grid`` (x, y, label; pixel centres at + 0.5) as points of the world."""
+    found = []
+    for k, rows in points.items():
+        for x, y, label in rows.tolist():
+            r, a, s = (round(float(c), 3) for c in grid.to_ras((k, y - 0.5, x - 0.5)))
+            found.append(PromptPoint((r, a, s), label > 0.5))
+    return tuple(found)
+
+
 @dataclass(frozen=True, eq=False)
 class StructureOutcome:
     """One structure on one follow-up.
@@ -30,7 +53,8 @@ class StructureOutcome:
     ``structure`` is the result and ``prior`` the aligned baseline contour, both on the follow-up's own grid. ``route``
     says how it was carried ("model", "prior only: thin", "geometry only: PTV", "copied", ...). ``change_percent`` is
     the volume change or None where it means nothing (truncated, empty baseline). ``shift_mm`` is the length of the
-    centroid's movement relative to the patient (after rigid alignment), NaN when empty.
+    centroid's movement relative to the patient (after rigid alignment), NaN when empty. ``prompts`` are the points
+    behind the chosen candidates, slice by slice; none where the model was given no points (or was not asked at all).
     """
 
     structure: Structure
@@ -43,6 +67,18 @@ class StructureOutcome:
     contrast_to_noise: float
     truncated: bool = False
     notes: tuple[str, ...] = ()
+    prompts: tuple[PromptPoint, ...] = ()
+
+    def place_to_look(self, k: int) -> tuple[float, float, float]:
+        """RAS millimetres in slice ``k``: at the result's section, else at the prior's, else in the slice's middle."""
+        grid = self.structure.grid
+        center = np.array([k, (grid.shape[1] - 1) / 2, (grid.shape[2] - 1) / 2])
+        for mask in (self.structure.mask, self.prior.mask):
+            if mask[k].any():
+                center[1:] = np.argwhere(mask[k]).mean(axis=0)
+                break
+        r, a, s = (round(float(c), 2) for c in grid.to_ras(center))
+        return r, a, s
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,8 @@ class Structure:
     """One structure of one visit.
 
     ``mask`` is bool, (k, j, i); ``color`` is red, green, blue in [0, 1]; ``terminology`` is Slicer's
-    ``TerminologyEntry`` string; ``tags`` keeps whatever else the file said of the segment.
+    ``TerminologyEntry`` string; ``tags`` keeps whatever else the file said of the segment. ``key`` names the mask
+    (same key, same voxels), "" where nobody named it; another mask has no key.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Structure:
     color: tuple[float, float, float] = (0.9, 0.3, 0.3)
     terminology: str = ""
     tags: dict[str, str] = field(default_factory=dict)
+    key: str = ""
 
     def __post_init__(self) -> None:
         if self.mask.shape != self.grid.shape:

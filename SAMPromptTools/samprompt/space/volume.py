@@ -16,13 +16,15 @@ class Volume:
     """A scalar image of one visit.
 
     ``array`` is float32, (k, j, i), finite (NaN was replaced or refused when it was read); CT in HU.
-    ``modality`` is DICOM's ("CT", "MR", ...). ``source`` names the file or series for messages.
+    ``modality`` is DICOM's ("CT", "MR", ...). ``source`` names the file or series for messages. ``key`` names the
+    content (same key, same voxels at the same place), "" where nobody named it.
     """
 
     array: NDArray[np.float32]
     grid: Grid
     modality: str = "CT"
     source: str = ""
+    key: str = ""
 
     def __post_init__(self) -> None:
         if self.array.shape != self.grid.shape:

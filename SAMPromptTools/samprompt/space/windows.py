@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from samprompt.contract.propagation import WindowName
+
 
 @dataclass(frozen=True)
 class Window:
@@ -26,6 +28,12 @@ WINDOWS = {
     "bone": Window(-450.0, 1050.0),
     "wide": Window(-1000.0, 1000.0),
 }
+_CHOSEN: dict[WindowName, str] = {"lung": "lung", "soft tissue": "soft", "bone": "bone"}
+
+
+def chosen_window(choice: WindowName) -> Window | None:
+    """The window that a person chose for a CT; None for "auto" and "MR/other", which depend on the image."""
+    return WINDOWS[_CHOSEN[choice]] if choice in _CHOSEN else None
 
 
 def window_for(values: NDArray[np.float32], inside: NDArray[np.bool_], modality: str = "CT") -> Window:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,17 +104,25 @@ def synthetic_patient(
     return Visit(f"synthetic-{kind}-{seed}", Volume(array, grid, "CT", f"synthetic {kind} {seed}"), tuple(structures))
 
 
-def demo_patient(seed: int = 1) -> list[Visit]:
-    """The demo: a baseline and three later visits with known truth (regression, then more of it, then growth)."""
+def demo_patient(seed: int = 1, followups: int = 3) -> list[Visit]:
+    """The demo: ``demo_visits``, all of them."""
+    return list(demo_visits(seed, followups))
+
+
+def demo_visits(seed: int = 1, followups: int = 3) -> Iterator[Visit]:
+    """The demo: a baseline and later visits with known truth (regression, then more of it, then growth, and again).
+
+    Each visit is made when it is asked for, which takes a second or two.
+    """
     from samprompt.synthesis.visits import simulate_visit
 
     baseline = synthetic_patient(seed, "lung")
     baseline = Visit("baseline", baseline.volume, baseline.structures)
-    visits = [baseline]
-    for number, kind in enumerate(("concentric", "regressive", "growth"), start=1):
+    yield baseline
+    for number in range(1, followups + 1):
+        kind = ("concentric", "regressive", "growth")[(number - 1) % 3]
         simulated = simulate_visit(baseline, seed=seed * 10 + number, kind=kind)
-        visits.append(Visit(f"visit{number}-{kind}", simulated.visit.volume, simulated.visit.structures))
-    return visits
+        yield Visit(f"visit{number}-{kind}", simulated.visit.volume, simulated.visit.structures)
 
 
 def _trunk(canvas: _Canvas, rng: np.random.Generator) -> Bool:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from samprompt.contract.catalogue import CatalogueEntry
 from samprompt.contract.errors import Cancelled, OutputError, WeightsError, WeightsMissingError
+from samprompt.contract.places import models_folder
 from samprompt.contract.progress import Progress
 from samprompt.models import download as module
-from samprompt.models.download import download, models_folder
+from samprompt.models.download import download
 
 CONTENT = os.urandom(1_500_000)
 SUM = hashlib.sha256(CONTENT).hexdigest()

@@ -15,9 +15,10 @@ from samprompt.contract.errors import (
     WeightsError,
     WeightsMissingError,
 )
+from samprompt.contract.places import catalogue, user_catalogue_path, weights_path
 from samprompt.models import registry, sam
 from samprompt.models.added import add_model, remove_model
-from samprompt.models.registry import catalogue, load_backbone, user_catalogue_path, weights_path
+from samprompt.models.registry import load_backbone
 from samprompt.models.tiny import TinyModel, save_tiny
 from segment_anything.modeling import Sam
 

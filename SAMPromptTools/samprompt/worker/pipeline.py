@@ -1,0 +1,156 @@
+"""One propagation from what is read to what is written: the same for the command line and for the panels.
+
+Reading and writing are the two ends that differ (files there, arrays here); everything between is ``run``.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Protocol
+
+import torch
+
+from samprompt.contract.errors import ParameterError
+from samprompt.contract.messages import JobEvent
+from samprompt.contract.progress import Progress
+from samprompt.contract.propagation import METHODS, PropagationParameters
+from samprompt.contract.version import VERSION
+from samprompt.io.summary import InputFile, Provenance
+from samprompt.models.backbone import Backbone
+from samprompt.models.registry import load_backbone
+from samprompt.propagation.patient import propagate_visits
+from samprompt.propagation.result import VisitResult
+from samprompt.space.visit import Visit
+from samprompt.worker.inputs import Inputs
+
+METHODS_WITHOUT_MODEL = ("copied", "rigid", "deformable")
+
+
+class PropagateVisits(Protocol):
+    """What carries the contours: ``propagation.patient.propagate_visits``, or another in its place."""
+
+    def __call__(
+        self,
+        baseline: Visit,
+        followups: Sequence[Visit],
+        backbone: Backbone | None,
+        parameters: PropagationParameters,
+        progress: Progress,
+        references: Sequence[Visit] = (),
+        cache: MutableMapping[object, object] | None = None,
+    ) -> Iterator[VisitResult]:
+        """Yield one result per follow-up, in order."""
+        ...
+
+
+class LoadModel(Protocol):
+    """What gives the model: ``models.registry.load_backbone``, or a store that keeps it."""
+
+    def __call__(self, name_or_path: str, device: str, progress: Progress | None) -> Backbone:
+        """The model on the device."""
+        ...
+
+
+class Results(Protocol):
+    """The end that writes."""
+
+    def begin(self, inputs: Inputs, provenance: Provenance, seconds: dict[str, float]) -> None:
+        """Everything is read and the model is there; ``seconds`` that took."""
+        ...
+
+    def add(self, number: int, result: VisitResult, began: float) -> None:
+        """Keep follow-up ``number`` (from 1), whole or not at all; ``began`` is its start (``time.perf_counter``)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How to propagate: a name of the catalogue or a checkpoint, the device, CPU threads (0: as the libraries like)."""
+
+    model: str
+    device: str
+    threads: int
+    parameters: PropagationParameters
+
+
+def check_choices(choices: Choices, followups: int) -> None:
+    """Refuse what can be refused before anything is opened.
+
+    Raises:
+        ParameterError: an unknown method, no follow-up, or a senseless number of threads.
+    """
+    if choices.parameters.method not in METHODS:
+        raise ParameterError(
+            f"There is no method {choices.parameters.method!r}.", f"Choose one of {', '.join(METHODS)}."
+        )
+    if not followups:
+        raise ParameterError("No follow-up was given.", "Give at least one follow-up image.")
+    if choices.threads < 0:
+        raise ParameterError(f"{choices.threads} threads make no sense.", "Give 0 (automatic) or more.")
+
+
+def run(
+    choices: Choices,
+    read: Callable[[Progress], Inputs],
+    results: Results,
+    progress: Progress,
+    on_event: Callable[[JobEvent], None] | None = None,
+    propagate: PropagateVisits = propagate_visits,
+    load: LoadModel = load_backbone,
+    cache: MutableMapping[object, object] | None = None,
+) -> None:
+    """Read everything, load the model, then compute and write follow-up after follow-up.
+
+    Raises:
+        SamPromptError: an input, a parameter, the weights, the device or the output cannot be used, or it was
+            cancelled; what ``results`` was given before is finished.
+    """
+    if choices.threads:
+        torch.set_num_threads(choices.threads)
+    inputs = read(progress)
+    loading = time.perf_counter()
+    backbone = None
+    if choices.parameters.method not in METHODS_WITHOUT_MODEL:
+        progress.step(f"loading the model {choices.model}")
+        backbone = load(choices.model, choices.device, progress)
+    seconds = {"reading": inputs.seconds, "model": time.perf_counter() - loading}
+    results.begin(inputs, provenance_of(choices, backbone, inputs.files), seconds)
+    tell = on_event or (lambda _event: None)
+    count = len(inputs.followups)
+    visits = propagate(
+        inputs.baseline,
+        inputs.followups,
+        backbone,
+        choices.parameters,
+        progress,
+        references=inputs.references,
+        cache=cache,
+    )
+    for number, followup in enumerate(inputs.followups, 1):
+        tell(JobEvent("visit-started", followup.name, number, count))
+        began = time.perf_counter()
+        result = next(visits)
+        progress.step("writing")
+        results.add(number, result, began)
+        tell(JobEvent("visit-finished", followup.name, number, count, time.perf_counter() - began))
+
+
+def provenance_of(choices: Choices, backbone: Backbone | None, files: Sequence[InputFile]) -> Provenance:
+    """What made the results of this run."""
+    return Provenance(
+        VERSION,
+        choices.parameters.method,
+        backbone.name if backbone is not None else "",
+        backbone.fingerprint if backbone is not None else "",
+        str(backbone.device) if backbone is not None else "cpu",
+        f"{platform.system()} {platform.machine()}",
+        ".".join(str(n) for n in sys.version_info[:3]),
+        datetime.now().astimezone().isoformat(timespec="seconds"),
+        asdict(choices.parameters),
+        tuple(files),
+    )
