@@ -7,24 +7,15 @@ from SAMPropagationLib.choice_widget import ChoiceBox
 from SAMPropagationLib.panel_section import PanelSection
 from SAMPropagationLib.parameters import ADVANCED
 
-METHOD_TITLES = {
-    "p2sam3d": _("All slices together (default)"),
-    "p2sam": _("Slice by slice, P2SAM as published"),
-    "persam": _("Slice by slice, PerSAM"),
-    "copied": _("Copy of the contours"),
-    "rigid": _("Rigid alignment only"),
-    "deformable": _("Deformable alignment only"),
-}
-
 
 class AdvancedSection(PanelSection):
     """Method and "Defaults"."""
 
     def __init__(self, panel) -> None:
         PanelSection.__init__(self, panel)
-        self.method = ChoiceBox(
-            self, self.ui.methodComboBox, "method", [(METHOD_TITLES.get(name, name), name) for name in METHODS]
-        )
+        titles = methodTitles()
+        choices = [(titles.get(name, name), name) for name in METHODS]
+        self.method = ChoiceBox(self, self.ui.methodComboBox, "method", choices)
         self.onClick(self.ui.resetButton, self.reset)
 
     @property
@@ -49,3 +40,15 @@ class AdvancedSection(PanelSection):
         self.ui.advancedSection.text = (
             _("Advanced ({count} changed)").format(count=len(changed)) if changed else _("Advanced")
         )
+
+
+def methodTitles() -> dict:
+    """What the methods are called, by the contract's name."""
+    return {
+        "p2sam3d": _("All slices together (default)"),
+        "p2sam": _("Slice by slice, P2SAM as published"),
+        "persam": _("Slice by slice, PerSAM"),
+        "copied": _("Copy of the contours"),
+        "rigid": _("Rigid alignment only"),
+        "deformable": _("Deformable alignment only"),
+    }

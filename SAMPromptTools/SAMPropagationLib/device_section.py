@@ -8,14 +8,6 @@ from slicer.i18n import tr as _
 from SAMPropagationLib.choice_widget import ChoiceBox
 from SAMPropagationLib.panel_section import PanelSection
 
-STATE_TITLES = {
-    "stopped": _("not running"),
-    "starting": _("starting..."),
-    "ready": _("ready"),
-    "busy": _("computing"),
-    "stopping": _("ending..."),
-}
-
 
 class DeviceSection(PanelSection):
     """The device, what the worker found on this computer, and the worker's own line under "Advanced"."""
@@ -63,7 +55,7 @@ class DeviceSection(PanelSection):
         self.device.update()
         state, hello = self.client.state, self.client.hello
         self.ui.deviceLabel.text = self.found(state, hello)
-        line = _("Computing process: {state}").format(state=STATE_TITLES.get(state, state))
+        line = _("Computing process: {state}").format(state=stateTitles().get(state, state))
         if hello is not None and state in ("ready", "busy"):
             line += _(" (process {pid}, Python {python})").format(pid=hello.pid, python=hello.python)
         self.ui.workerLabel.text = f"{line}. {self._released}".strip() if self._released else line
@@ -94,3 +86,14 @@ class DeviceSection(PanelSection):
         """No longer hear of the worker, which other panels may use."""
         self.client.stateChanged.disconnect(self.onState)
         self.client.released.disconnect(self.onReleased)
+
+
+def stateTitles() -> dict:
+    """What the states of the worker are called."""
+    return {
+        "stopped": _("not running"),
+        "starting": _("starting..."),
+        "ready": _("ready"),
+        "busy": _("computing"),
+        "stopping": _("ending..."),
+    }

@@ -11,14 +11,6 @@ from SAMPropagationLib.download_section import Download
 from SAMPropagationLib.licence_widget import acceptedLicence
 from SAMPropagationLib.panel_section import PanelSection
 
-PRESET_TITLES = {
-    "auto": _("Automatic"),
-    "lung": _("Lung"),
-    "soft tissue": _("Soft tissue"),
-    "bone": _("Bone"),
-    "MR/other": _("MR or other"),
-}
-
 
 class ModelSection(PanelSection):
     """A model of the catalogue, or a file of one's own: the last line of the list."""
@@ -37,9 +29,9 @@ class ModelSection(PanelSection):
         combo.addItem(_("File of my own..."))
         combo.connect("currentIndexChanged(int)", self.onModel)
         self.ui.weightsPathEdit.connect("currentPathChanged(QString)", self.onPath)
-        self.preset = ChoiceBox(
-            self, self.ui.presetComboBox, "preset", [(PRESET_TITLES.get(name, name), name) for name in WINDOW_NAMES]
-        )
+        titles = presetTitles()
+        presets = [(titles.get(name, name), name) for name in WINDOW_NAMES]
+        self.preset = ChoiceBox(self, self.ui.presetComboBox, "preset", presets)
 
     @property
     def ownFileIndex(self) -> int:
@@ -155,3 +147,14 @@ class ModelSection(PanelSection):
     def cleanup(self) -> None:
         """Cancel a download."""
         self.download.cleanup()
+
+
+def presetTitles() -> dict:
+    """What the presets are called, by the contract's name."""
+    return {
+        "auto": _("Automatic"),
+        "lung": _("Lung"),
+        "soft tissue": _("Soft tissue"),
+        "bone": _("Bone"),
+        "MR/other": _("MR or other"),
+    }

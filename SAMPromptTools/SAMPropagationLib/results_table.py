@@ -11,7 +11,7 @@ from SAMPropagationLib.plain_table import cell, fitHeight, keyOf, stretch, swatc
 WORST_FIRST, BY_VISIT = "worst", "visit"
 VISIT, STRUCTURE, VOLUME, CHANGE, SHIFT, TRUST = range(6)
 # Middle tones, readable on a light and on a dark theme; the word stands beside the colour.
-LEVELS = {"low": ("#d64545", _("low")), "medium": ("#d08700", _("medium")), "high": ("#2f9e4f", _("high"))}
+LEVEL_COLORS = {"low": "#d64545", "medium": "#d08700", "high": "#2f9e4f"}
 _RIGHT = 0x0082  # Qt.AlignRight | Qt.AlignVCenter
 _HEIGHT = 420  # pixels; beyond that the table scrolls
 
@@ -72,7 +72,8 @@ class ResultsTable:
 
     def _fillFigures(self, line, index, row) -> None:
         visit = "\n".join(part for part in (row.visit, row.date if row.date not in row.visit else "") if part)
-        color, word = LEVELS.get(row.level, LEVELS["low"])
+        level = row.level if row.level in LEVEL_COLORS else "low"
+        color, word = LEVEL_COLORS[level], levelWord(level)
         trust = _("Trust {score} of 1: {word}.").format(score=f"{row.trust:.2f}", word=word)
         structure = cell(wrappable(row.structure), row.structure, key=index)
         structure.setIcon(swatch(row.color))
@@ -181,6 +182,11 @@ def remarks(row) -> str:
         parts.append(_("Check before use."))
     parts.extend(row.notes)
     return " ".join(part[:1].upper() + part[1:] for part in parts)
+
+
+def levelWord(level) -> str:
+    """The trust in a word."""
+    return {"low": _("low"), "medium": _("medium"), "high": _("high")}[level]
 
 
 def wrappable(name) -> str:

@@ -7,16 +7,6 @@ from slicer.i18n import tr as _
 from SAMPropagationLib.plain_table import cell, fitHeight, stretch
 
 
-# What the worker calls its steps, where that is no word of the clinic.
-STAGES = {
-    "body": _("finding the body"),
-    "rigid": _("aligning the visits"),
-    "local rigid": _("aligning the surroundings"),
-    "deformable": _("aligning the tissue"),
-    "quality": _("judging the alignment"),
-}
-
-
 class VisitsTable:
     """Shows the visits of a ``Run``, and how long each of them took."""
 
@@ -69,7 +59,7 @@ class VisitsTable:
         if visit.state in ("failed", "cancelled"):
             return recordWords({"state": visit.state, "message": visit.message})
         stage = visit.stage or (_("importing") if visit.state == "importing" else _("computing"))
-        stage = STAGES.get(stage, stage)
+        stage = stageWords().get(stage, stage)
         if visit.total > 0:
             return _("{stage}... {done} of {total}").format(stage=stage, done=visit.done, total=visit.total)
         return f"{stage}..."
@@ -94,3 +84,14 @@ def recordWords(visit) -> str:
     if visit.get("state") == "done":
         return _("done")
     return _("not finished")
+
+
+def stageWords() -> dict:
+    """What the worker's steps are called where their own name is no word of the clinic."""
+    return {
+        "body": _("finding the body"),
+        "rigid": _("aligning the visits"),
+        "local rigid": _("aligning the surroundings"),
+        "deformable": _("aligning the tissue"),
+        "quality": _("judging the alignment"),
+    }

@@ -18,14 +18,14 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).parents[2]
-sys.path.insert(0, str(REPOSITORY / "Testing" / "host"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "host"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
 import standin
 from machine import describe_machine, write_row
 
+REPOSITORY = Path(__file__).parents[2]
 TICK_MS = 5
 LIMIT = 0.050  # seconds
 LARGE = (200, 512, 512)

@@ -116,7 +116,7 @@ def _enlarged(structure: StructureMessage, times: tuple[int, ...], folder: Path)
         mask = np.repeat(mask, n, axis=axis)
     offset = tuple(o * n for o, n in zip(structure.offset, times, strict=True))
     mask = mask[tuple(slice(0, max(0, end - o)) for o, end in zip(offset, (200, 512, 512), strict=True))]
-    path = folder / f"large-{structure.id}.npy"
+    path = folder / f"large-{Path(structure.array).name}"
     np.save(path, mask)
     return replace(structure, array=str(path), offset=offset, size=mask.shape)
 

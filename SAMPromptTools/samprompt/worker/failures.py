@@ -10,6 +10,7 @@ from samprompt.contract.errors import EnvironmentProblem, OutOfMemory, OutputErr
 from samprompt.contract.memory import is_out_of_memory
 from samprompt.contract.worker import Failure
 
+_OPTIONS = "device|model|method|threads|window|structure|reference|out"  # of the command line; pip's stay as they are
 _FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name))
 
 
@@ -53,7 +54,7 @@ def in_a_panel(hint: str) -> str:
     """A hint that names options of the command line, for somebody who sees a panel."""
     hint = re.sub(r",? or see: samprompt [a-z ]+", "", hint)
     hint = hint.replace("--model tiny", "the built-in model").replace("with --model", "as the model")
-    return _line(re.sub(r"--([a-z]+)", r"the \1", hint))
+    return _line(re.sub(rf"--({_OPTIONS})\b", r"the \1", hint))
 
 
 def _line(text: str) -> str:

@@ -19,6 +19,7 @@ MODULES = {
     "pydantic": "pydantic",
     "safetensors": "safetensors",
 }
+OPTIONAL = {"sam2": "sam2"}  # told when they are there, never missed
 TRIED = ("numpy", "scipy", "torch", "pydantic")
 NEEDED = {
     "propagate": tuple(MODULES),
@@ -32,11 +33,11 @@ def look() -> tuple[dict[str, str], tuple[str, ...], str]:
     versions: dict[str, str] = {}
     missing: list[str] = []
     problem = ""
-    for name, module in MODULES.items():
+    for name, module in (MODULES | OPTIONAL).items():
         reason = _reason(name, module)
         if not reason:
             versions[name] = _version(name)
-        else:
+        elif name not in OPTIONAL:
             missing.append(name)
             problem = problem or reason
     return versions, tuple(missing), problem

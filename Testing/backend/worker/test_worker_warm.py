@@ -183,5 +183,7 @@ def test_hints_for_the_command_line_become_hints_for_a_panel():
         "Close other programs, use a smaller model (the built-in model), or the device cpu."
     )
     assert in_a_panel("Name one with --model.") == "Name one as the model."
+    pip = "Install it: SAM2_BUILD_CUDA=0 pip install --no-build-isolation sam2."
+    assert in_a_panel(pip) == pip
     answer = failure_of("a", OutOfMemory("Even a batch of one.", "Use --device cpu."))
     assert (answer.code, answer.hint) == ("memory", "Use the device cpu.")

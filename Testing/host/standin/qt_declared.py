@@ -55,7 +55,7 @@ from standin.qt_manners import Manners
 from standin.qt_names import Names, names_of
 from standin.qt_older import OLDER_SIGNALS
 from standin.qt_properties import refused
-from standin.qt_registry import from_pyside, names_for, raw_class, register
+from standin.qt_registry import from_pyside, names_for, qt_has_property, qt_has_signal, raw_class, register
 from standin.qt_signals import emit
 
 QObject = QtCore.QObject
@@ -77,16 +77,15 @@ def declared(full_name: str, names: Names | None = None) -> Callable[[type], typ
         for own, value in vars(cls).items():
             if not own.startswith("_") and known.kind(own) is None and not hasattr(raw, own):
                 raise TypeError(f"{full_name} has no {own}: inside names of a stand-in begin with _in_ ({value!r})")
-        meta = raw.staticMetaObject
         cls._in_declared_properties = {
             own: detail
             for own, detail in known.properties.items()
-            if _redefined(cls, own) or meta.indexOfProperty(own) < 0
+            if _redefined(cls, own) or not qt_has_property(raw, own)
         }
         cls._in_declared_signals = frozenset(
             one
             for one in known.all_signals()
-            if meta.indexOfSignal(one) < 0 and not any((base, one) in OLDER_SIGNALS for base in raw.__mro__)
+            if not qt_has_signal(raw, one) and not any((base, one) in OLDER_SIGNALS for base in raw.__mro__)
         )
         register(cls, known, raw)
         return cls
@@ -124,7 +123,7 @@ def read(widget: Any, name: str) -> Any:
     getter = getattr(cls, f"_in_get_{name}", None)
     if getter is not None:
         return manner(getter(widget))
-    if QObject.metaObject(widget).indexOfProperty(name) >= 0:
+    if qt_has_property(raw_class(widget), name):
         return manner(QObject.property(widget, name))
     return manner(_stored(widget, name))
 
@@ -171,7 +170,7 @@ def write(widget: Any, name: str, value: Any, force: bool = False) -> Any:
     if setter is not None:
         setter(widget, manner(converted))
         return True
-    if QObject.metaObject(widget).indexOfProperty(name) >= 0:
+    if qt_has_property(raw_class(widget), name):
         return QObject.setProperty(widget, name, converted)
     before = _stored(widget, name)
     stored = tuple(converted) if isinstance(converted, list) else converted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from types import FunctionType, MethodType
 from typing import Any
 
@@ -104,12 +105,23 @@ class Manners:
     def __getattribute__(self, name: str) -> Any:
         if name[:2] == "__" or name[:4] == "_in_":
             return super().__getattribute__(name)
+        # Qt may be asking, in the midst of an event of this very object, and hold no reference to it: were garbage
+        # collected now, and with it the last owner of the object, it would be destroyed when this function returns.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self._in_answer(name)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _in_answer(self, name: str) -> Any:
         cls = type(self)
         cpp = cpp_class(cls)
         if cls is not cpp and (name in super().__getattribute__("__dict__") or derived_in_python(cls, name)):
             found = super().__getattribute__(name)
             plain = getattr(getattr(found, "__func__", None), "_in_wrapped", None)
-            return MethodType(plain, self) if plain is not None and asked_by_python() else found
+            return MethodType(plain, self) if plain is not None and asked_by_python(depth=3) else found
         return _attribute(self, cpp, name, super().__getattribute__)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -142,7 +154,7 @@ def _attribute(self: Any, cpp: type, name: str, ordinary: Any) -> Any:
         return BoundSignal(self, name, detail)
     if kind is not None:
         return _method(self, cpp, raw, name, ordinary)
-    if name in ASKED_BY_PYSIDE and hasattr(raw, name) and not asked_by_python(depth=3):
+    if name in ASKED_BY_PYSIDE and hasattr(raw, name) and not asked_by_python(depth=4):
         return ordinary(name)
     if issubclass(raw, QObject) and alive(self):
         dynamic = QObject.property(self, name)

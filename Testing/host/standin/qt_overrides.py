@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import gc
 import sys
 from types import FunctionType
 from typing import Any
@@ -22,18 +23,24 @@ def called_by_qt(function: FunctionType, original: Any) -> FunctionType:
 
     @functools.wraps(function)
     def run(*arguments: Any) -> Any:
+        # See Manners.__getattribute__: Qt goes on with the object when this function has returned.
+        collecting = gc.isenabled()
+        gc.disable()
         try:
             return for_variant(function(*(manner(one) for one in arguments)))
         except Exception as error:
             report(error)
             return None if function.__name__.endswith("Event") else original(*arguments)
+        finally:
+            if collecting:
+                gc.enable()
 
     # Python code that calls the method itself gets the plain function, and its exceptions.
     run._in_wrapped = function
     return run
 
 
-def asked_by_python(depth: int = 2) -> bool:
+def asked_by_python(depth: int) -> bool:
     """Whether the attribute being looked up is asked for by a line of Python (`widget.closeEvent`), not by Qt.
 
     Qt asks while Python stands at a call (`application.processEvents()`). `depth`: how many frames above this one the

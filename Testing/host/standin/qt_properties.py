@@ -8,7 +8,7 @@ from PySide6 import QtCore
 
 from standin.qt_convert import Mismatch, alive, for_property, for_variant, manner
 from standin.qt_overrides import asked_by_python
-from standin.qt_registry import cpp_class, is_declared
+from standin.qt_registry import cpp_class, is_declared, qt_has_property, raw_class
 
 QObject = QtCore.QObject
 
@@ -22,7 +22,7 @@ def value_or_method(self: Any, cpp: type, name: str, ordinary: Any) -> Any:
     Reading calls the C++ getter, and a virtual getter makes PySide6 ask for a Python method of that name: the second
     question, which comes while the first is answered, gets PySide6's own method.
     """
-    if is_declared(cpp) and name in vars(cpp) and not asked_by_python(depth=4):
+    if is_declared(cpp) and name in vars(cpp) and not asked_by_python(depth=5):
         return ordinary(name)  # a stand-in's own method, which Qt is to call
     key = (id(self), name)
     if key in _being_read:
@@ -44,7 +44,7 @@ def read(self: Any, name: str) -> Any:
     """A property's value. ValueError for a destroyed object, NotImplementedError where Qt 6 dropped the property."""
     if not alive(self):
         raise ValueError(f"Trying to read property '{name}' from a destroyed {cpp_class(type(self)).__name__} object")
-    if QObject.metaObject(self).indexOfProperty(name) < 0:
+    if not qt_has_property(raw_class(self), name):
         raise gone(self, name)
     value = QObject.property(self, name)
     return as_rich_text(value) if name == "toolTip" else manner(value)
@@ -76,7 +76,7 @@ def write(self: Any, name: str, type_name: str, read_only: bool, value: Any) -> 
         raise AttributeError(f"Trying to set property '{name}' on a destroyed {cpp.__name__} object")
     if read_only:
         raise AttributeError(f"Property '{name}' of {type(self).__name__} object is not writable")
-    if QObject.metaObject(self).indexOfProperty(name) < 0:
+    if not qt_has_property(raw_class(self), name):
         raise gone(self, name)
     try:
         if not QObject.setProperty(self, name, for_variant(for_property(type_name, value, raw_class_named))):

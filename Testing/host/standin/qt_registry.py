@@ -79,6 +79,22 @@ def derived_in_python(cls: type, name: str) -> bool:
 
 
 @functools.cache
+def qt_has_property(raw: type, name: str) -> bool:
+    """Whether PySide6's class has that property.
+
+    Asked of the class: an object's own `metaObject()` is tied to the object by PySide6 and goes with it, although it
+    is the one of all objects of the class.
+    """
+    return raw.staticMetaObject.indexOfProperty(name) >= 0
+
+
+@functools.cache
+def qt_has_signal(raw: type, signature: str) -> bool:
+    """Whether PySide6's class has that signal."""
+    return raw.staticMetaObject.indexOfSignal(signature) >= 0
+
+
+@functools.cache
 def meta_names(raw: type) -> dict[str, tuple[str, Any]]:
     """Properties and signals of Qt's own meta object, for classes that slicer_api.json does not list.
 

@@ -23,7 +23,7 @@ from standin.qt_calls import Slot
 from standin.qt_convert import alive, manner, unmanner
 from standin.qt_names import RENAMED
 from standin.qt_older import OLDER_SIGNALS
-from standin.qt_registry import signals_of
+from standin.qt_registry import qt_has_signal, raw_class, signals_of
 
 # Exceptions that slots and overridden Qt methods raised: PythonQt prints them and goes on, tests must not miss them.
 errors: list[BaseException] = []
@@ -229,7 +229,7 @@ def _connect_native(sender: Any, wanted: str, target: Any) -> Any:
     adapt: Callable[..., tuple[Any, ...]] | None = None
     # Qt 6 spells the same type QList.
     wanted = wanted.replace("QVector<", "QList<")
-    if QtCore.QObject.metaObject(sender).indexOfSignal(wanted) < 0:
+    if not qt_has_signal(raw_class(sender), wanted):
         for raw in type(sender).__mro__:
             if (raw, wanted) in OLDER_SIGNALS:
                 wanted, adapt = OLDER_SIGNALS[raw, wanted]

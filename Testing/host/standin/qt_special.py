@@ -10,7 +10,7 @@ from PySide6 import QtCore
 
 from standin import qt_signals
 from standin.qt_convert import for_variant, manner
-from standin.qt_registry import cpp_class, from_pyside, is_cpp, is_declared, names_for
+from standin.qt_registry import cpp_class, from_pyside, is_cpp, is_declared, names_for, raw_class
 
 QObject = QtCore.QObject
 
@@ -120,4 +120,5 @@ def _set_property(self: Any, name: str, value: Any) -> bool:
 
 @special("metaObject", QObject)
 def _meta_object(self: Any) -> Any:
-    return QObject.metaObject(self)
+    # That of the class: see qt_registry.qt_has_property.
+    return raw_class(self).staticMetaObject

@@ -61,6 +61,8 @@ class CoreModule(CppObject):
         return True
 
     def logic(self) -> Any:
+        if self._in_name == "SegmentEditor" and self._in_layer.host.version == "5.8":
+            return None  # the editor's logic class is newer
         return self._in_layer.scene.logics.get(self._in_name)
 
     def mrmlScene(self) -> Any:

@@ -154,6 +154,16 @@ panel = Panel(); panel.installEventFilter(panel); panel.show(); qt.QApplication.
     "a child process that still runs": """
 process = qt.QProcess(); process.start("/bin/sh", ["-c", "sleep 0.2"]); process.waitForStarted(5000)
 """,
+    "garbage collected in the midst of events": """
+import gc
+gc.disable()
+for _ in range(300):
+    box = qt.QGroupBox(); layout = qt.QVBoxLayout(box); layout.addWidget(qt.QLabel("x")); box.show()
+    cycle = [box]; cycle.append(cycle)
+    del box, layout, cycle
+gc.set_threshold(1, 1, 1); gc.enable()
+for _ in range(20): qt.QApplication.processEvents()
+""",
     "a hundred thousand calls that answer None": """
 spin = qt.QSpinBox()
 for number in range(100_000): spin.setValue(number % 7)

@@ -30,6 +30,7 @@ def test_a_timer_runs_until_it_is_stopped(qt, wait):
     timer, ticks = qt.QTimer(), []
     timer.interval = 5
     timer.connect("timeout()", lambda: ticks.append(time.monotonic()))
+    begun = time.monotonic()
     timer.start()
     assert timer.active
     assert timer.isActive()
@@ -38,7 +39,7 @@ def test_a_timer_runs_until_it_is_stopped(qt, wait):
     count = len(ticks)
     time.sleep(0.03)
     assert len(ticks) == count
-    assert ticks[-1] - ticks[0] >= 0.009
+    assert ticks[2] - begun >= 0.013  # three intervals, but for Qt's coarse clock
 
 
 def test_a_single_shot_comes_once_and_only_when_events_run(qt, wait, installed_host):

@@ -168,6 +168,12 @@ def test_module_logics_are_connected_to_the_scene(host):
         assert logic.GetMRMLApplicationLogic() is slicer.app.applicationLogic()
 
 
+def test_the_logic_of_the_segment_editor_is_there_in_5_12_only(host):
+    assert slicer.modules.segmenteditor.logic() is None
+    host.restart(version="5.12")
+    assert slicer.modules.segmenteditor.logic().GetClassName() == "vtkSlicerSegmentEditorLogic"
+
+
 def test_restart_and_exit_are_recorded_and_not_carried_out(host):
     slicer.app.restart()
     slicer.app.exit(3)

@@ -178,3 +178,40 @@ def test_quitting_during_a_run_leaves_no_timer_and_cancels(panel: PanelTest, hos
     host.quit()
     assert "cancel" in panel.worker.calls
     assert panel.panel.sections == ()
+
+
+def test_leaving_the_panel_leaves_no_observer_and_no_connection_on_the_parameter_node(
+    panel: PanelTest, host: Any
+) -> None:
+    from SAMPropagationLib.binding import Binding
+
+    host.select_module("Data")
+    parameters = panel.logic.getParameterNode()
+    binding = Binding(parameters, {"regionMargin": panel.ui.regionMarginSpinBox})
+    tags = list(binding._tags)
+    assert [parameters.parameterNode.GetCommand(tag) is not None for tag in tags] == [True]
+    panel.ui.regionMarginSpinBox.value = 44
+    assert parameters.regionMargin == 44
+    binding.undo()
+    assert [parameters.parameterNode.GetCommand(tag) for tag in tags] == [None]
+    parameters.regionMargin = 12
+    assert panel.ui.regionMarginSpinBox.value == 44
+    panel.ui.regionMarginSpinBox.value = 55
+    assert parameters.regionMargin == 12
+
+
+@pytest.mark.parametrize("version", ["5.8", "5.12"])
+def test_the_panel_is_bound_in_both_versions_of_slicer(host: Any, worker: Any, version: str) -> None:
+    host.play_version(version)
+    panel = PanelTest(host, worker)
+    for _turn in range(3):
+        host.select_module("Data")
+        host.select_module("SAMPropagation")
+    panel.ui.regionMarginSpinBox.value = 44
+    panel.parameters.extraSlices = 21
+    panel.settle()
+    assert panel.parameters.regionMargin == 44
+    assert panel.ui.extraSlicesSpinBox.value == 21
+    host.clear_scene()
+    panel.settle()
+    assert panel.ui.regionMarginSpinBox.value == panel.parameters.regionMargin != 44

@@ -165,3 +165,24 @@ def test_a_file_of_ones_own_is_asked_for_used_and_kept(weights: Path, panel: Pan
     choose(panel, "Built-in model")
     assert panel.parameters.weightsPath == ""
     assert not panel.ui.weightsPathEdit.visible
+
+
+def test_a_damaged_catalogue_is_said_and_a_file_of_ones_own_still_works(
+    panel: PanelTest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from samprompt.contract.errors import EnvironmentProblem
+
+    def damaged() -> None:
+        raise EnvironmentProblem("The catalogue of models cannot be read.", "Reinstall SAMPromptTools.")
+
+    panel.choosePatient()
+    monkeypatch.setattr(places, "catalogue", damaged)
+    choose(panel, "SAM ViT-B")
+    assert not panel.ui.applyButton.enabled
+    assert "The catalogue of models cannot be read." in panel.ui.reasonLabel.text
+    own = tmp_path / "own.pth"
+    own.write_bytes(b"x")
+    choose(panel, "File of my own...")
+    panel.ui.weightsPathEdit.currentPath = str(own)
+    panel.settle()
+    assert panel.ui.applyButton.enabled
