@@ -202,7 +202,7 @@ def test_leaving_the_panel_leaves_no_observer_and_no_connection_on_the_parameter
 
 @pytest.mark.parametrize("version", ["5.8", "5.12"])
 def test_the_panel_is_bound_in_both_versions_of_slicer(host: Any, worker: Any, version: str) -> None:
-    host.play_version(version)
+    host.restart(version=version)
     panel = PanelTest(host, worker)
     for _turn in range(3):
         host.select_module("Data")
