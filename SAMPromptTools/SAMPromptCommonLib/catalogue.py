@@ -20,7 +20,7 @@ BUILT_IN = "tiny"  # the catalogue's name of the built-in model
 class ModelChoice:
     """One model. ``path`` is where its weights are or would be; ``available`` says that they are there.
 
-    ``name`` is what a job is given. ``manual``: the user has to fetch the file, as ``instructions`` say.
+    ``name`` is what a job is given, ``packages`` the group of packages that it needs ("core" or "sam2"). ``manual``: the user has to fetch the file, as ``instructions`` say.
     """
 
     name: str
@@ -36,6 +36,7 @@ class ModelChoice:
     manual: bool
     available: bool
     instructions: str
+    packages: str = "core"
 
     @property
     def downloadable(self) -> bool:
@@ -128,6 +129,7 @@ def _choice(entry: CatalogueEntry) -> ModelChoice:
         path=path,
         builtin=entry.builtin,
         user=entry.user,
+        packages="sam2" if entry.architecture.startswith("sam2") else "core",
         manual=entry.manual,
         available=path.is_file(),
         instructions=entry.instructions,

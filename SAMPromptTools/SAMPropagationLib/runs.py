@@ -5,6 +5,7 @@ import uuid
 
 import slicer
 from samprompt.contract.errors import EnvironmentProblem, InputError
+from SAMPromptCommonLib import catalogue
 from SAMPromptCommonLib.signals import Signal
 from slicer.i18n import tr as _
 
@@ -59,7 +60,9 @@ class Runs:
         for problem in problemsOf(parameters):
             if problem.blocking:
                 raise InputError(problem.message, problem.hint)
-        answer = self._ensurePackages()
+        # Only who chooses a SAM 2 model is asked for its package, which is built from source.
+        chosen = None if parameters.weightsPath.strip() else catalogue.model(parameters.model)
+        answer = self._ensurePackages(group=chosen.packages if chosen is not None else "core")
         if not answer:
             raise EnvironmentProblem(answer.message, answer.hint)
         self.refuseWhileRunning()  # the question let events in

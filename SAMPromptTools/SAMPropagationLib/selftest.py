@@ -35,7 +35,7 @@ class SAMPropagationTest(ScriptedLoadableModuleTest):
         """An empty scene, a logic that installs nothing and has a worker of its own."""
         slicer.mrmlScene.Clear()
         self.client = WorkerClient()
-        self.logic = SAMPropagationLogic(client=self.client, ensurePackages=lambda: Answer(True))
+        self.logic = SAMPropagationLogic(client=self.client, ensurePackages=lambda group: Answer(True))
 
     def tearDown(self) -> None:
         """Leave no process, no file and no node."""

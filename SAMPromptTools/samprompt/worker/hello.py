@@ -51,5 +51,6 @@ def _device() -> tuple[str, str, float, str]:
     wrong = wrong or launch_kernel(device)
     milliseconds = -1.0 if wrong else 1000.0 * (time.perf_counter() - began)
     if device.type == "cuda":
-        return str(device), torch.cuda.get_device_name(device), milliseconds, wrong or problem
+        free = torch.cuda.mem_get_info(device)[0] / (1 << 30)
+        return str(device), f"{torch.cuda.get_device_name(device)}, {free:.0f} GiB free", milliseconds, wrong or problem
     return str(device), platform.processor() or platform.machine(), milliseconds, wrong or problem

@@ -9,25 +9,28 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
 import torch
 
-from samprompt.contract.errors import ParameterError
+from samprompt.contract.errors import OutOfMemory, ParameterError
+from samprompt.contract.memory import is_out_of_memory
 from samprompt.contract.messages import JobEvent
 from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import METHODS, PropagationParameters
 from samprompt.contract.version import VERSION
 from samprompt.io.summary import InputFile, Provenance
 from samprompt.models.backbone import Backbone
+from samprompt.models.device import release_cached_memory
 from samprompt.models.registry import load_backbone
 from samprompt.propagation.patient import propagate_visits
 from samprompt.propagation.result import VisitResult
 from samprompt.space.visit import Visit
 from samprompt.worker.inputs import Inputs
 
+ON_THE_CPU = "The GPU's memory ran out; this visit was computed on the CPU."
 METHODS_WITHOUT_MODEL = ("copied", "rigid", "deformable")
 
 
@@ -122,22 +125,44 @@ def run(
     results.begin(inputs, provenance_of(choices, backbone, inputs.files), seconds)
     tell = on_event or (lambda _event: None)
     count = len(inputs.followups)
-    visits = propagate(
-        inputs.baseline,
-        inputs.followups,
-        backbone,
-        choices.parameters,
-        progress,
-        references=inputs.references,
-        cache=cache,
-    )
+
+    def visits_from(first: int) -> Iterator[VisitResult]:
+        followups = inputs.followups[first:]
+        return propagate(
+            inputs.baseline, followups, backbone, choices.parameters, progress, inputs.references, cache=cache
+        )
+
+    visits = visits_from(0)
+    notes: tuple[str, ...] = ()
     for number, followup in enumerate(inputs.followups, 1):
         tell(JobEvent("visit-started", followup.name, number, count))
         began = time.perf_counter()
-        result = next(visits)
+        result = None
+        try:
+            result = next(visits)
+        except Exception as error:
+            if not _is_gpu_full(error, backbone):
+                raise
+        if result is None:  # outside of the handler, whose traceback keeps the tensors on the GPU alive
+            del visits
+            backbone = None
+            if cache is not None:
+                cache.clear()
+            release_cached_memory()
+            progress.step(f"loading the model {choices.model} on the CPU")
+            backbone = load(choices.model, "cpu", progress)
+            visits, notes = visits_from(number - 1), (ON_THE_CPU,)
+            result = next(visits)
+        result = replace(result, notes=(*result.notes, *notes))
         progress.step("writing")
         results.add(number, result, began)
         tell(JobEvent("visit-finished", followup.name, number, count, time.perf_counter() - began))
+
+
+def _is_gpu_full(error: Exception, backbone: Backbone | None) -> bool:
+    """Whether it was the GPU's memory that ran out: then the CPU's may do."""
+    full = isinstance(error, OutOfMemory) or is_out_of_memory(error)
+    return full and backbone is not None and backbone.device.type != "cpu"
 
 
 def provenance_of(choices: Choices, backbone: Backbone | None, files: Sequence[InputFile]) -> Provenance:

@@ -59,7 +59,7 @@ def logic(
     private = tmp_path / "private"
     private.mkdir()
     monkeypatch.setattr(folders, "rootFolder", lambda: private)
-    logic = SAMPropagationLogic(client=client, ensurePackages=lambda: Answer(True))
+    logic = SAMPropagationLogic(client=client, ensurePackages=lambda group: Answer(True))
     yield logic
     logic.cleanup()
     left = [path for path in private.rglob("*") if path.is_file()]

@@ -386,7 +386,7 @@ def test_declining_the_installation_starts_nothing_and_changes_nothing(
     from SAMPropagationLib.logic import SAMPropagationLogic
 
     declined = Answer(False, "PyTorch is not installed.", "Press Apply again to install it.")
-    logic = SAMPropagationLogic(client=client, ensurePackages=lambda: declined)
+    logic = SAMPropagationLogic(client=client, ensurePackages=lambda group: declined)
     logic.setFields(baselineVolume=patient.baseline, baselineSegmentation=patient.contours, followUps=patient.followups)
     before = names_in_scene()
     try:
@@ -394,6 +394,32 @@ def test_declining_the_installation_starts_nothing_and_changes_nothing(
             logic.propagate()
         assert caught.value.hint == "Press Apply again to install it."
         assert (logic.run, logic.isRunning, client.jobs, names_in_scene()) == (None, False, [], before)
+    finally:
+        logic.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("fields", "group"),
+    [({"model": "tiny"}, "core"), ({"model": "sam2.1_hiera_tiny"}, "sam2"), ({"weightsPath": "/weights/mine.pth"}, "core")],
+)
+def test_only_who_chooses_a_sam_2_model_is_asked_for_its_package(
+    fields: dict[str, str], group: str, host: Any, client: Any, patient: Patient
+) -> None:
+    from SAMPromptCommonLib import catalogue
+    from SAMPromptCommonLib.packages import Answer
+    from SAMPropagationLib.logic import SAMPropagationLogic
+
+    if "model" in fields:
+        assert catalogue.model(fields["model"]) is not None
+    asked = []
+    logic = SAMPropagationLogic(
+        client=client, ensurePackages=lambda group: asked.append(group) or Answer(False, "Not now.", "Later.")
+    )
+    logic.setFields(baselineVolume=patient.baseline, baselineSegmentation=patient.contours, followUps=patient.followups)
+    try:
+        with pytest.raises(EnvironmentProblem, match="Not now"):
+            logic.propagate(**fields)
+        assert asked == [group]
     finally:
         logic.cleanup()
 

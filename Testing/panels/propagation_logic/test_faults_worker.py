@@ -65,7 +65,7 @@ def with_worker(host: Any, patient: Patient, tmp_path: Path) -> Iterator[Callabl
             environment = {**os.environ, MARK: str(os.getpid()), "PYTHONUTF8": "1"}
             launch = Launch(sys.executable, (str(path),), environment, "Look after it.")
         client = WorkerClient(lambda: launch)
-        logic = SAMPropagationLogic(client=client, ensurePackages=lambda: Answer(True))
+        logic = SAMPropagationLogic(client=client, ensurePackages=lambda group: Answer(True))
         logic.setFields(
             baselineVolume=patient.baseline, baselineSegmentation=patient.contours, followUps=patient.followups,
             device="cpu", threads=1,

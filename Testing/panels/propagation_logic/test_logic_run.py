@@ -297,7 +297,7 @@ def test_waiting_ends_after_the_given_time_and_cancels(host: Any, logic: Any, cl
 
 def test_a_run_works_without_a_main_window(host_without_main_window: Any, tmp_path: Path) -> None:
     host, client, patient = host_without_main_window, FakeClient(), make_patient()
-    logic = SAMPropagationLogic(client=client, ensurePackages=lambda: Answer(True))
+    logic = SAMPropagationLogic(client=client, ensurePackages=lambda group: Answer(True))
     run = logic.propagate(
         baselineVolume=patient.baseline, baselineSegmentation=patient.contours, followUps=patient.followups
     )
