@@ -109,7 +109,8 @@ def _askForExtension(parent: Any) -> None:
     question += _("Install it now? Slicer has to be restarted afterwards: save your work first.")
     if not slicer.util.confirmOkCancelDisplay(question, REQUESTER, parent=parent):
         raise Stopped(answers.extensionMissing(TORCH_EXTENSION, _("It was not installed.")))
-    if not manager.installExtensionFromServer(TORCH_EXTENSION):
+    restart = False  # by default Slicer would restart at once, with all that was not saved
+    if not manager.installExtensionFromServer(TORCH_EXTENSION, restart):
         raise Stopped(answers.extensionMissing(TORCH_EXTENSION, _("It could not be installed.")))
     raise Stopped(answers.extensionInstalled(TORCH_EXTENSION))
 

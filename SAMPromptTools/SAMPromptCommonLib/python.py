@@ -41,7 +41,7 @@ def backendFolder() -> Path:
 
 
 def choosePython() -> PythonChoice:
-    """The Python of the environment variable, of the setting, Slicer's PythonSlicer, or the one this process runs on.
+    """The Python of the environment variable, of the setting, Slicer's PythonSlicer, or one like this process's.
 
     Raises:
         EnvironmentProblem: the one that was named is no program, or there is none at all.
@@ -55,8 +55,8 @@ def choosePython() -> PythonChoice:
     launcher = _pythonSlicer()
     if launcher:
         return PythonChoice(launcher, "launcher", "Slicer")
-    own = sys.executable or ""
-    if os.path.basename(own).lower().startswith("python") and _isProgram(own):
+    own = _interpreter()
+    if own:
         return PythonChoice(own, "own", "Slicer")
     raise EnvironmentProblem(
         _("Slicer's own Python was not found."),
@@ -118,6 +118,24 @@ def _pythonSlicer() -> str:
     name = "PythonSlicer.exe" if sys.platform == "win32" else "PythonSlicer"
     path = os.path.join(home, "bin", name) if home else ""
     return path if path and _isProgram(path) else ""
+
+
+def _interpreter() -> str:
+    """A Python like this process's: ``sys.executable``, or what stands in its folder; "" where there is none.
+
+    Slicer sets ``sys.executable`` to the PythonSlicer on PATH, and to nothing at all in builds that have none: those on
+    a system's Python, of which only the folder is known then.
+    """
+    major, minor = sys.version_info[:2]
+    places = [os.path.join(each, "bin") for each in (sys.exec_prefix, sys.base_exec_prefix)]
+    names = (f"python{major}.{minor}", f"python{major}")
+    if sys.platform == "win32":
+        places, names = [sys.exec_prefix, sys.base_exec_prefix], ("python.exe",)
+    inFolders = (os.path.join(place, name) for place in places for name in names)
+    for path in (sys.executable or "", *inFolders):
+        if os.path.basename(path).lower().startswith("python") and _isProgram(path):
+            return path
+    return ""
 
 
 def _setting() -> str:

@@ -281,7 +281,8 @@ class Manager:
         self.works = works
         self.asked: list[str] = []
 
-    def installExtensionFromServer(self, name: str) -> bool:
+    def installExtensionFromServer(self, name: str, restart: bool = True, update: bool = False) -> bool:
+        assert not restart, "as in Slicer, it would restart at once: what the user did not save would be lost"
         self.asked.append(name)
         return self.works
 

@@ -55,12 +55,27 @@ def test_without_pythonslicer_the_interpreter_of_this_process_is_taken(home: Pat
 
 def test_slicer_itself_is_not_taken_for_a_python(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(program(home / "bin" / "SlicerApp-real")))
+    for name in ("exec_prefix", "base_exec_prefix"):
+        monkeypatch.setattr(sys, name, str(home))
     with pytest.raises(EnvironmentProblem) as caught:
         python.choosePython()
     assert python.VARIABLE in caught.value.hint
     monkeypatch.setattr(sys, "executable", None)
     with pytest.raises(EnvironmentProblem):
         python.choosePython()
+
+
+@pytest.mark.parametrize("executable", ["", None])
+def test_a_slicer_on_the_systems_python_finds_it_though_it_says_no_executable(
+    home: Path, executable: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Slicer sets sys.executable to the PythonSlicer on PATH: to nothing where a build has none.
+    monkeypatch.setattr(sys, "executable", executable)
+    choice = python.choosePython()
+    assert (choice.kind, choice.isSlicers) == ("own", True)
+    asked = "import sys; print(sys.version_info[:2], sys.prefix)"
+    said = subprocess.run([choice.path, "-c", asked], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert said.strip() == f"{sys.version_info[:2]} {sys.prefix}"
 
 
 def test_the_environment_variable_wins_over_the_setting_and_the_setting_over_slicer(

@@ -32,7 +32,7 @@ What the decorator does
   `_in_get_`/`_in_set_` redefine it.
 - signals of the json: `w.connect("sig(args)", f)`, `w.sig.connect(f)`, `disconnect`; emitted with `emit(w, sig, *args)`
   (arguments of any type, MRML nodes included; slots get as many as they declare; an exception in a slot is printed and
-  does not stop the others; blockSignals is heeded; a destroyed receiver is dropped). A signal of the qt base
+  does not stop the others; blockSignals is heeded). A signal of the qt base
   (`toggled(bool)`) stays the base's own and is emitted by Qt.
 - a public method that the json does not know is a TypeError when the class is made. Qt's virtual methods
   (`sizeHint`, `paintEvent`, ...) may be defined.

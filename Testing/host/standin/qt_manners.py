@@ -150,6 +150,8 @@ def _attribute(self: Any, cpp: type, name: str, ordinary: Any) -> Any:
         return Slot(name, self, own[0] if own[1] else functools.partial(own[0], self))
     if kind == "property":
         return qt_properties.value_or_method(self, cpp, name, ordinary)
+    if kind == "field":
+        return manner(ordinary(name))
     if kind == "signal":
         return BoundSignal(self, name, detail)
     if kind is not None:
@@ -191,6 +193,8 @@ def _set_attribute(self: Any, name: str, value: Any, ordinary: Any) -> None:
         qt_properties.write(self, name, *detail, value)
     elif name == "name" and kind is None and is_object:
         QObject.setObjectName(self, str(value))
+    elif kind == "field":
+        ordinary(name, value)
     elif kind is not None:
         what = "Signal" if kind == "signal" else "EnumValue" if isinstance(vars(cpp).get(name), int) else "Slot"
         raise AttributeError(f"{what} '{name}' can not be overwritten on {cls.__name__} object")

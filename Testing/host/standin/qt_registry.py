@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from types import GetSetDescriptorType
 from typing import Any
 
 import shiboken6
@@ -115,14 +116,23 @@ def meta_names(raw: type) -> dict[str, tuple[str, Any]]:
     return found
 
 
+@functools.cache
+def is_field(raw: type, name: str) -> bool:
+    """Whether the name is a public variable of a C++ structure (`option.rect` of QStyleOption)."""
+    return any(isinstance(vars(one).get(name), GetSetDescriptorType) for one in raw.__mro__ if from_pyside(one))
+
+
 def member(cpp: type, name: str) -> tuple[str | None, Any]:
     """What an object of the class has under a name: (kind, detail).
 
-    kind: "property" (detail: C++ type, read only), "signal" (detail: signatures), "slot", "native" or None.
+    kind: "property" (detail: C++ type, read only), "signal" (detail: signatures), "slot", "native", "field" (a variable
+    of a C++ structure) or None.
     """
     names = _names[cpp]
     kind = names.kind(name)
     if names.open_properties and kind in (None, "native"):
+        if kind is None and is_field(_raw[cpp], name):
+            return "field", None
         return meta_names(_raw[cpp]).get(name, (kind, None))
     if kind == "property":
         return kind, names.properties[name]

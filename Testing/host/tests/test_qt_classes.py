@@ -6,7 +6,6 @@ import pytest
 from standin import qt_module
 from standin.qt_names import names_of
 
-QT = qt_module.build() if "qt" not in __import__("sys").modules else __import__("qt")
 APPLICATIONS = {"QApplication", "QGuiApplication", "QCoreApplication"}
 # What these need to be made; every other class is made without arguments.
 ARGUMENTS = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -161,3 +163,11 @@ def test_dynamic_properties_of_a_loader_are_adopted(Sliders, qt):
     adopt_dynamic_properties(widget)
     assert widget.decimals == 5
     assert [name.data() for name in widget.dynamicPropertyNames()] == [b"SlicerParameterName"]
+
+
+def test_no_panel_reaches_into_a_stand_in():
+    """Names that begin with `_in_` may be set freely here and do not exist in Slicer."""
+    panels = Path(__file__).resolve().parents[3] / "SAMPromptTools"
+    files = [path for path in panels.rglob("*.py") if "samprompt" not in path.relative_to(panels).parts]
+    assert len(files) > 10
+    assert not [str(path) for path in files if re.search(r"\._in_\w", path.read_text(encoding="utf-8"))]
