@@ -120,4 +120,5 @@ def registerSampleData() -> None:
 def _makeSamplePatient(source):
     from SAMPropagationLib.sample import makeSamplePatient
 
-    return makeSamplePatient()
+    with slicer.util.tryWithErrorDisplay(_("The demo patient could not be made.")):
+        return makeSamplePatient()

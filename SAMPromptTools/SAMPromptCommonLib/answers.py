@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-from SAMPromptCommonLib.python import PythonChoice
+from SAMPromptCommonLib.python import VARIABLE, PythonChoice
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,16 @@ def testing(names: Iterable[str]) -> Answer:
     """Slicer runs its tests."""
     text = _("Python packages are missing: {names}.").format(names=", ".join(names))
     return Answer(False, text, _("Nothing is installed while Slicer runs its tests."))
+
+
+def nobodyToAsk(names: Iterable[str]) -> Answer:
+    """Slicer runs without its main window: a question would wait for an answer that nobody can give."""
+    text = _("Python packages are missing: {names}.").format(names=", ".join(names))
+    hint = _(
+        "Start Slicer with its main window and agree to the installation, or let the environment variable {name} name "
+        "a Python that has them."
+    )
+    return Answer(False, text, hint.format(name=VARIABLE))
 
 
 def outside(choice: PythonChoice, names: Iterable[str]) -> Answer:

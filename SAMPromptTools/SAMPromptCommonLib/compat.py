@@ -65,6 +65,11 @@ def isTesting() -> bool:
     return bool(slicer.app.testingEnabled())
 
 
+def hasMainWindow() -> bool:
+    """Whether Slicer was started with its window; a dialog without one would be seen by nobody."""
+    return slicer.util.mainWindow() is not None
+
+
 def extensionsManager() -> Any:
     """The Extensions Manager, where it can install an extension by its name; else None."""
     manager = getattr(slicer.app, "extensionsManagerModel", None)

@@ -40,7 +40,8 @@ def missingPackages(group: str = "core") -> list[str]:
 def ensurePackages(parent: Any = None, group: str = "core") -> Answer:
     """See that the packages of ``group`` are there; asks and installs where they are not. Blocks while it installs.
 
-    ``parent`` is the widget that questions belong to. In Slicer's testing mode nothing is asked and nothing installed.
+    ``parent`` is the widget that questions belong to. In Slicer's testing mode, and without ``parent`` and
+    main window, nothing is asked and nothing installed.
     Declined or failed: the answer is false and says what to do; what was there before is unchanged.
     """
     requirements.requirementsFile(group)  # a wrong name is a mistake of the caller, not of the user
@@ -55,6 +56,8 @@ def ensurePackages(parent: Any = None, group: str = "core") -> Answer:
         return answers.outside(choice, missing)
     if compat.isTesting():
         return answers.testing(missing)
+    if parent is None and not compat.hasMainWindow():
+        return answers.nobodyToAsk(missing)
     try:
         installing.ensureTorch(parent)
         for name in requirements.listsOf(group):

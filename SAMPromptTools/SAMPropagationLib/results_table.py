@@ -101,10 +101,13 @@ class ResultsTable:
 
     def onCell(self, line, _column) -> None:
         """A line was clicked, perhaps the one that is selected already."""
-        self._choose(line)
+        if self.table is not None:
+            self._choose(line)
 
     def onCurrent(self, line, _column, before, _columnBefore) -> None:
         """Another line was reached by the keyboard or the mouse."""
+        if self.table is None:
+            return
         index, old = keyOf(self.table.item(line, 0)), keyOf(self.table.item(before, 0))
         if index is not None and index != old:
             self._choose(line)
@@ -146,7 +149,7 @@ class ResultsTable:
         return self._measure.heightForWidth(max(30, width)) + 6
 
     def cleanup(self) -> None:
-        """No longer lay out: a table that is being deleted is resized once more."""
+        """No longer lay out or choose: a table that is being deleted is resized once more, and loses its lines."""
         self._layoutTimer.stop()
         self.table = None
 
@@ -180,7 +183,7 @@ def remarks(row) -> str:
         parts.append((_("Check: {reasons}.") if row.flagged else _("{reasons}.")).format(reasons=reasons.rstrip(".")))
     elif row.flagged:
         parts.append(_("Check before use."))
-    parts.extend(row.notes)
+    parts.extend(note if note.endswith((".", "!", "?")) else f"{note}." for note in row.notes)
     return " ".join(part[:1].upper() + part[1:] for part in parts)
 
 

@@ -90,7 +90,8 @@ class RunSection(PanelSection):
         button.text = _("Apply")
         button.toolTip = reason or _("Carry the checked structures to the checked visits.")
         button.enabled = not reason
-        self.say("\n".join(part for part in (reason, hint) if part) or "\n".join(warnings) or self.outcome())
+        lines = [reason, hint] if reason else [self.outcome(), *warnings]
+        self.say("\n".join(line for line in lines if line))
         if run is not None:
             self.visits.show(run)
         else:

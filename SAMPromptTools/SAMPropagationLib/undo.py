@@ -96,6 +96,7 @@ def keep(node) -> _Replaced:
 
 def restore(node, before: _Replaced) -> None:
     """Make a node what ``keep`` kept."""
+    former = set(node.GetSegmentation().GetSegmentIDs())
     with slicer.util.NodeModify(node):
         node.SetAndObserveSegmentation(before.segmentation)
         node.SetName(before.name)
@@ -104,3 +105,21 @@ def restore(node, before: _Replaced) -> None:
                 node.RemoveAttribute(name)
         for name, value in before.attributes.items():
             node.SetAttribute(name, value)
+    _tellOfSegments(node, former)
+
+
+def _tellOfSegments(node, former: set) -> None:
+    """Tell of a node's segments what changing them one by one would have told.
+
+    SetAndObserveSegmentation is silent about them: views and subject hierarchy would go on showing what was there
+    before, and saving the scene would find nothing to save.
+    """
+    segmentation, event = node.GetSegmentation(), slicer.vtkSegmentation
+    present = list(segmentation.GetSegmentIDs())
+    for segmentId in sorted(former.difference(present)):
+        segmentation.InvokeEvent(event.SegmentRemoved, segmentId)
+    for segmentId in present:
+        segmentation.InvokeEvent(event.SegmentModified if segmentId in former else event.SegmentAdded, segmentId)
+    display = node.GetDisplayNode()
+    if display is not None:
+        display.Modified()

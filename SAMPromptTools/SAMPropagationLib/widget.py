@@ -56,7 +56,7 @@ class PropagationPanel(VTKObservationMixin):
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(UPDATE_MS)
-        self._timer.connect("timeout()", self.updateAll)
+        self._timer.connect("timeout()", self.onTimer)
         self.messages = MessageBox(self)
         self.model = ModelSection(self)
         self.runs = RunSection(self)
@@ -154,6 +154,13 @@ class PropagationPanel(VTKObservationMixin):
         """Show everything as it is now, soon; many calls become one."""
         if self.sections and self.isOpen and not self._timer.active:
             self._timer.start()
+
+    def onTimer(self) -> None:
+        """The time for an update has come; not while a scene is loaded or closed, of which half is there."""
+        if slicer.mrmlScene.IsBatchProcessing():
+            self._timer.start()
+        else:
+            self.updateAll()
 
     def updateAll(self) -> None:
         """Show everything as it is now."""

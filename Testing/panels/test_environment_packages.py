@@ -262,6 +262,18 @@ def test_a_failing_torch_is_said_with_its_reason(host: Any, installed: Any) -> N
     assert host.packages.installs == []
 
 
+def test_without_a_main_window_no_question_is_shown_that_nobody_sees(
+    host: Any, installed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slicer.util, "mainWindow", lambda: None)
+    # Slicer's message boxes are modal also when there is nothing to see them in: a script would wait for ever.
+    answer = packages.ensurePackages()
+    assert not answer
+    assert "torch" in answer.message
+    assert "SAMPROMPT_PYTHON" in answer.hint
+    assert host.messages == []
+
+
 def test_in_testing_mode_nothing_is_asked_or_installed(host: Any, installed: Any) -> None:
     host.testing = True
     host.install_extension("PyTorch")

@@ -27,6 +27,9 @@ _WORDS: tuple[tuple[str, float, str], ...] = (
     ("absent", 2.0, ""),  # said first, in words of its own
 )
 
+# Measured on a result; of an empty one they say nothing that a reader could look at. They count all the same.
+_OF_A_RESULT = ("cycle", "retrieval", "separation")
+
 # No single doubt counts for more than this, in its own unit.
 _LARGEST = 3.0
 
@@ -41,13 +44,14 @@ def score_trust(
     """
     total = parameters.bias
     loads: list[tuple[float, str]] = []
+    gone = parts.get("absent", 0.0) >= 1.0
     for name, worth, words in _WORDS:
         value = parts.get(name, 0.0)
         if not math.isfinite(value):
             continue
         load = getattr(parameters, name) * min(value, _LARGEST)
         total += load
-        if value >= worth and load < 0:
+        if value >= worth and load < 0 and not (gone and name in _OF_A_RESULT):
             text = words.format(
                 value=value, good=max(0.0, 1.0 - value), cnr=parts.get("cnr", math.nan),
                 percent=parts.get("percent", math.nan),

@@ -37,6 +37,17 @@ def test_every_doubt_lowers_the_score(name: str) -> None:
     assert score_trust({name: 1.0}, parameters, []).score < score_trust({name: 0.2}, parameters, []).score
 
 
+def test_of_an_empty_result_only_reasons_are_given_that_one_can_look_at() -> None:
+    parts = {"cycle": 1.0, "separation": 1.5, "retrieval": 3.0, "alignment": 0.6}
+    found = score_trust(parts, TrustParameters(), [])
+    empty = score_trust({**parts, "absent": 1.0}, TrustParameters(), [], ["nothing was found"])
+    assert len(found.reasons) == 4
+    assert len(empty.reasons) == 2
+    assert empty.reasons[0] == "nothing was found"
+    assert "aligned" in empty.reasons[1]
+    assert empty.score < found.score
+
+
 def test_missing_and_nan_doubts_count_nothing() -> None:
     parameters = TrustParameters()
     assert score_trust({"cycle": math.nan}, parameters, []).score == score_trust({}, parameters, []).score

@@ -25,6 +25,7 @@ from panel_patient import (
 )
 from samprompt.contract.errors import InputError
 from samprompt.contract.propagation import PropagationParameters
+from samprompt.contract.version import VERSION
 from SAMPromptCommonLib.packages import Answer
 from SAMPropagationLib import provenance
 from SAMPropagationLib.logic import SAMPropagationLogic
@@ -196,7 +197,7 @@ def test_every_segment_says_what_made_it(
         for name in ("Use", "Version", "Method", "Preset", "Model", "ModelHash", "Level")
     }
     assert tags == {
-        "Use": "research use only", "Version": "0.1.0", "Method": "p2sam", "Preset": "lung", "Model": "tiny",
+        "Use": "research use only", "Version": VERSION, "Method": "p2sam", "Preset": "lung", "Model": "tiny",
         "ModelHash": "abc123", "Level": "high",
     }  # fmt: skip
     assert provenance.tag(segment, "Date") == node.GetAttribute(provenance.DATE) == run.started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import slicer
+import vtk
 from panel_patient import SHIFT, STRUCTURES, Patient, mask_of, result_nodes
 from SAMPropagationLib import ondemand, parameters
 
@@ -146,3 +148,39 @@ def test_loading_another_scene_while_a_run_is_on_its_way_keeps_it_going(
     client.say_done()
     assert host.wait_until(lambda: run.isOver, 10)
     assert (run.state, run.error) == ("done", None)
+
+
+def test_a_replaced_and_a_restored_result_are_shown_and_are_there_to_be_saved(
+    host: Any, logic: Any, client: Any, patient: Patient, chosen: Any, run_to_end: Callable, tmp_path: Path
+) -> None:
+    # A node that is given another segmentation says nothing of it: the views go on showing the one before, and saving
+    # finds nothing that changed.
+    run_to_end()
+    node, lesion, other = result_nodes()[0], patient.ids["Lesion"], patient.ids["Node"]
+    save(tmp_path / "first")
+    assert not node.GetModifiedSinceRead()
+    told: list[tuple[str, str]] = []
+
+    def tell(name: str, _caller: Any, _event: Any, segment_id: str) -> None:
+        told.append((name, segment_id))
+
+    for name in ("SegmentAdded", "SegmentRemoved", "SegmentModified"):
+        slot = functools.partial(tell, name)
+        slot.CallDataType = vtk.VTK_STRING  # type: ignore[attr-defined]
+        node.AddObserver(getattr(slicer.vtkSegmentation, name), slot)
+    node.AddObserver(slicer.vtkMRMLDisplayableNode.DisplayModifiedEvent, lambda *_: told.append(("Display", "")))
+    run = logic.propagate(segments=["Lesion"])
+    assert host.wait_until(lambda: len(client.jobs) == 2, 10)
+    client.say_visit(1)
+    assert host.wait_until(lambda: run.visits[0].state == "done", 10)
+    logic.cancel()
+    assert list(node.GetSegmentation().GetSegmentIDs()) == [lesion]
+    assert node.GetModifiedSinceRead()
+    assert {("SegmentRemoved", other), ("SegmentModified", lesion), ("Display", "")} <= set(told)
+    save(tmp_path / "second")
+    assert not node.GetModifiedSinceRead()
+    told.clear()
+    logic.undo()
+    assert set(node.GetSegmentation().GetSegmentIDs()) == {lesion, other}
+    assert node.GetModifiedSinceRead()
+    assert {("SegmentAdded", other), ("SegmentModified", lesion), ("Display", "")} <= set(told)

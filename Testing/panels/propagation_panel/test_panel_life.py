@@ -135,6 +135,25 @@ def test_changes_by_a_script_are_shown(panel: PanelTest) -> None:
     assert panel.ui.applyButton.enabled
 
 
+def test_a_scene_that_is_half_loaded_is_left_alone_until_all_of_it_is_there(panel: PanelTest) -> None:
+    # While Slicer loads a scene it lets events in: nodes are there without their images and references.
+    scene = slicer.mrmlScene
+    baseline, contours, _followups = addPatient()
+    panel.settle()
+    panel.parameters.baselineSegmentation = contours
+    panel.settle()
+    panel.parameters.baselineVolume = None
+    scene.StartState(scene.ImportState)
+    try:
+        scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Half")
+        panel.settle(0.3)
+        assert panel.parameters.baselineVolume is None, "the panel wrote into a parameter node that is being loaded"
+    finally:
+        scene.EndState(scene.ImportState)
+    panel.settle(0.3)
+    assert panel.parameters.baselineVolume is baseline
+
+
 def test_a_scene_with_data_opened_before_the_panel_is_shown_at_once(host: Any, worker: Any) -> None:
     baseline, contours, _followups = addPatient()
     panel = PanelTest(host, worker)

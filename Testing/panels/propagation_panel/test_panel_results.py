@@ -99,6 +99,7 @@ def test_rows_are_ordered_by_flag_then_trust_whatever_order_they_come_in() -> No
         ({"gone": True, "flagged": True}, "Not found on this visit. Check before use."),
         ({"stale": True}, "Edited since the run: volume and change are of what is there now."),
         ({"accepted": True}, "Accepted as reference."),
+        ({"reasons": ("low contrast",), "notes": ("smaller mass", "Cut.")}, "Low contrast. Smaller mass. Cut."),
     ],
 )
 def test_the_line_below_the_figures_says_what_to_look_at(changes: dict, said: str) -> None:

@@ -199,6 +199,9 @@ def test_load_choose_apply_watch_click_correct_accept_propagate_again_save_and_r
     assert dice(slicer.mrmlScene.GetNodeByID(again.segmentationId), later[1], truths["CT May"]) > 0.6
     assert dice(node, volume, truths["CT March"]) == 1.0, "the correction was overwritten"
     panel.click("chartButton")
+    outcome, *remarks = panel.ui.reasonLabel.text.split("\n")
+    assert outcome.startswith("Done."), "how it ended stands before what was left out"
+    assert any("CT March" in line for line in remarks)
     panel.picture("scenario-4-again")
 
     # save, reload
