@@ -20,7 +20,8 @@ BUILT_IN = "tiny"  # the catalogue's name of the built-in model
 class ModelChoice:
     """One model. ``path`` is where its weights are or would be; ``available`` says that they are there.
 
-    ``name`` is what a job is given, ``packages`` the group of packages that it needs ("core" or "sam2"). ``manual``: the user has to fetch the file, as ``instructions`` say.
+    ``name`` is what a job is given, ``packages`` the group of packages that it needs ("core" or "sam2"). ``manual``:
+    the user has to fetch the file, as ``instructions`` say.
     """
 
     name: str

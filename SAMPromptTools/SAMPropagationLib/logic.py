@@ -23,8 +23,9 @@ class SAMPropagationLogic(ScriptedLoadableModuleLogic):
     """Carries contours from a baseline visit to follow-ups.
 
     ``client`` is a ``SAMPromptCommonLib.client.WorkerClient`` or anything that has its ``submit`` and ``cancel``; by
-    default the one that all panels share. ``ensurePackages(group=...)`` sees that the worker's Python packages are there and
-    may ask the user (``SAMPromptCommonLib.packages.ensurePackages``). Signals call plain functions on the main thread.
+    default the one that all panels share. ``ensurePackages(group=...)`` sees that the packages of the worker's Python
+    are there and may ask the user (``SAMPromptCommonLib.packages.ensurePackages``). Signals call plain functions on the
+    main thread.
 
     Example::
 

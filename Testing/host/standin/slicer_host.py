@@ -29,15 +29,17 @@ class SlicerHost(Host):
 
         self.slicer_modules = modules
         self.errors = qt_signals.errors
-        # VTK hands exceptions of Python observers to sys.excepthook.
-        sys.excepthook = lambda _kind, error, _trace: qt_signals.report(error)
         self.application_layer: Any = None
         self.packages: Any = None
         self.reset_switches()
 
     def reset_switches(self) -> None:
         """As a test finds them."""
+        from standin import qt_signals
         from standin.slicer_modules import REPOSITORY
+
+        # VTK hands exceptions of Python observers to sys.excepthook, which other tests of the process may have taken.
+        sys.excepthook = lambda _kind, error, _trace: qt_signals.report(error)
 
         self.testing = False
         self.version = "5.8"

@@ -400,7 +400,11 @@ def test_declining_the_installation_starts_nothing_and_changes_nothing(
 
 @pytest.mark.parametrize(
     ("fields", "group"),
-    [({"model": "tiny"}, "core"), ({"model": "sam2.1_hiera_tiny"}, "sam2"), ({"weightsPath": "/weights/mine.pth"}, "core")],
+    [
+        ({"model": "tiny"}, "core"),
+        ({"model": "sam2.1_hiera_tiny"}, "sam2"),
+        ({"weightsPath": "/weights/mine.pth"}, "core"),
+    ],
 )
 def test_only_who_chooses_a_sam_2_model_is_asked_for_its_package(
     fields: dict[str, str], group: str, host: Any, client: Any, patient: Patient
@@ -412,9 +416,8 @@ def test_only_who_chooses_a_sam_2_model_is_asked_for_its_package(
     if "model" in fields:
         assert catalogue.model(fields["model"]) is not None
     asked = []
-    logic = SAMPropagationLogic(
-        client=client, ensurePackages=lambda group: asked.append(group) or Answer(False, "Not now.", "Later.")
-    )
+    later = Answer(False, "Not now.", "Later.")
+    logic = SAMPropagationLogic(client=client, ensurePackages=lambda group: asked.append(group) or later)
     logic.setFields(baselineVolume=patient.baseline, baselineSegmentation=patient.contours, followUps=patient.followups)
     try:
         with pytest.raises(EnvironmentProblem, match="Not now"):
