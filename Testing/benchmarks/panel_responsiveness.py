@@ -92,6 +92,7 @@ def main() -> None:
         measure(host, patient, options)
     finally:
         host.quit()
+        host.application_layer.finish()  # windows and scene go before the interpreter does
 
 
 def measure(host: Any, patient: list, options: argparse.Namespace) -> None:

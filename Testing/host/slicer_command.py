@@ -60,6 +60,7 @@ def main(arguments: list[str]) -> int:
     if not asked:
         print(f"Nothing ended the application within {options.time_limit:g} s.", file=sys.stderr)
     host.quit()
+    host.application_layer.finish()  # windows and scene go before the interpreter does
     return int(status)
 
 
