@@ -16,7 +16,7 @@ _TABLE = "SAMPropagation.table"
 
 
 def show(parameters):
-    """Make or update the chart, and show it where there is a layout; the vtkMRMLPlotChartNode, None without results."""
+    """Make or update the chart, and show it where there is a layout; the vtkMRMLPlotChartNode, None without volumes."""
     chart = update(parameters)
     if chart is not None and slicer.app.layoutManager() is not None:
         slicer.modules.plots.logic().ShowChartInLayout(chart)
@@ -29,7 +29,7 @@ def chartOf(parameters):
 
 
 def update(parameters):
-    """Make the chart's nodes agree with the results; the vtkMRMLPlotChartNode, None without results."""
+    """Make the chart's nodes agree with the results; the vtkMRMLPlotChartNode, None without volumes to compare."""
     visits, names, volumes = volumesOverTime(parameters)
     if not names:
         return None
@@ -59,9 +59,10 @@ def volumesOverTime(parameters):
     """Visits (dictionaries of name, date, x), structures (name, colour) and the volumes in ml (visits x structures).
 
     ``x`` is days since the first visit where the dates of all are known, else the number of the visit. The baseline
-    comes first; of several results of a visit the newest counts. NaN where there is no result.
+    comes first; of several results of a visit the newest counts. NaN where there is no result. Where a scan cuts the
+    structure no volume change is given, and its volume is not drawn beside others either.
     """
-    rows = resultRows(parameters)
+    rows = [row for row in resultRows(parameters) if row.change_percent is not None]
     newest: dict = {}
     for row in rows:
         newest[(row.visitId or row.visit, row.structure)] = row

@@ -15,7 +15,7 @@ def show(row, on: bool) -> None:
     for positive, (kind, color) in _KINDS.items():
         key = ondemand.keyOf(kind, row)
         node = ondemand.find(key)
-        points = [point.ras for point in row.prompts if point.positive == positive]
+        points = [point.ras_mm for point in row.prompts if point.positive == positive]
         if not on or not points:
             if node is not None:
                 ondemand.remove(node)

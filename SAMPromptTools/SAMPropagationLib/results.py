@@ -8,27 +8,12 @@ import json
 from dataclasses import dataclass
 
 import slicer
+from samprompt.contract.worker import CheckSliceMessage, PromptPointMessage
 from SAMPromptCommonLib.segmentations import BASELINE_ROLE
 
 from SAMPropagationLib import contents, provenance
 from SAMPropagationLib.parameters import followUps, references, visitOf
 from SAMPropagationLib.patients import visitDate
-
-
-@dataclass(frozen=True)
-class CheckSlice:
-    """A slice to look at first: array index ``k`` on the visit's grid and a world point (RAS mm) of the contour."""
-
-    k: int
-    ras: tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class PromptPoint:
-    """A point the model was prompted with, in RAS mm; ``positive`` lies inside the structure."""
-
-    ras: tuple[float, float, float]
-    positive: bool
 
 
 @dataclass(frozen=True)
@@ -58,8 +43,8 @@ class ResultRow:
     level: str
     flagged: bool
     reasons: tuple[str, ...]
-    checkSlices: tuple[CheckSlice, ...]
-    prompts: tuple[PromptPoint, ...]
+    checkSlices: tuple[CheckSliceMessage, ...]
+    prompts: tuple[PromptPointMessage, ...]
     notes: tuple[str, ...]
     gone: bool
     stale: bool
@@ -133,7 +118,8 @@ def _row(node, volume, date: str, accepted: bool, segmentId: str, segment) -> Re
     change, shift = number(segment, "Change"), number(segment, "Shift")
     if stale:
         volume_ml, shift = contents.volumeMl(segment), None
-        change = 100.0 * (volume_ml / baseline_ml - 1.0) if baseline_ml > 0 else None
+        if change is not None:  # None: a scan cuts the structure, and no edit makes its volumes comparable
+            change = 100.0 * (volume_ml / baseline_ml - 1.0) if baseline_ml > 0 else None
     return ResultRow(
         segmentationId=node.GetID(),
         segmentationName=node.GetName(),
@@ -151,9 +137,12 @@ def _row(node, volume, date: str, accepted: bool, segmentId: str, segment) -> Re
         level=provenance.tag(segment, "Level", "low"),
         flagged=json_(segment, "Flagged", True) is not False,
         reasons=_texts(json_(segment, "Reasons")),
-        checkSlices=tuple(CheckSlice(int(each["k"]), ras) for each, ras in _points(json_(segment, "CheckSlices"), "k")),
+        checkSlices=tuple(
+            CheckSliceMessage(int(each["k"]), ras) for each, ras in _points(json_(segment, "CheckSlices"), "k")
+        ),
         prompts=tuple(
-            PromptPoint(ras, bool(each["positive"])) for each, ras in _points(json_(segment, "Prompts"), "positive")
+            PromptPointMessage(ras, bool(each["positive"]))
+            for each, ras in _points(json_(segment, "Prompts"), "positive")
         ),
         notes=_texts(json_(segment, "Notes")),
         gone=json_(segment, "Gone") is True and not stale,

@@ -29,7 +29,7 @@ class ResultsSection(PanelSection):
         self.onClick(ui.acceptButton, self.onAccept)
         self.onClick(ui.againButton, self.onAgain)
         self.onClick(ui.undoButton, self.onUndo)
-        self.onClick(ui.chartButton, lambda: self.logic.showVolumeChart(self.parameters))
+        self.onClick(ui.chartButton, self.onChart)
         self.logic.resultsChanged.connect(panel.scheduleUpdate)
 
     @property
@@ -38,6 +38,13 @@ class ResultsSection(PanelSection):
         return self.table.selected()
 
     # --- what the user does -------------------------------------------------------------------------------------------
+    def onChart(self) -> None:
+        """Show the volumes over time, or say why there are none."""
+        if self.logic.showVolumeChart(self.parameters) is None:
+            self.panel.messages.showNote(
+                _("There are no volumes to compare."), _("The border of a scan cuts every structure.")
+            )
+
     def onOrder(self, _index) -> None:
         """Another order was chosen."""
         self.panel.attempt(self.update)

@@ -22,7 +22,7 @@ def jumpTo(row, checkSlice: int = 0) -> bool:
 def placeOf(row, segment, checkSlice: int = 0) -> tuple[float, float, float] | None:
     """RAS mm of a slice to check; without any the middle of the contour; None for a result without both."""
     if row.checkSlices:
-        return row.checkSlices[min(max(0, checkSlice), len(row.checkSlices) - 1)].ras
+        return row.checkSlices[min(max(0, checkSlice), len(row.checkSlices) - 1)].ras_mm
     node = slicer.mrmlScene.GetNodeByID(row.segmentationId)
     if node is None or segment is None:
         return None

@@ -16,11 +16,11 @@ from samprompt.contract.progress import Progress
 from samprompt.io.report import PicturePair, write_report
 from samprompt.io.structures import write_structures
 from samprompt.io.summary import Provenance, Summary, write_summary
-from samprompt.propagation.patient import propagate_visits
+from samprompt.propagation.patient import PropagateVisits, propagate_visits
 from samprompt.propagation.result import VisitResult
 from samprompt.space.structure import Structure
 from samprompt.worker.inputs import Inputs
-from samprompt.worker.pipeline import Choices, PropagateVisits, run
+from samprompt.worker.pipeline import Choices, run
 
 
 def propagate_job(

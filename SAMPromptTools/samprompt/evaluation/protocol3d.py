@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from samprompt.contract.errors import ParameterError
 from samprompt.contract.progress import Progress
@@ -14,26 +13,9 @@ from samprompt.evaluation.plan import TrueVisit
 from samprompt.evaluation.rows import Row, metric_fields
 from samprompt.evaluation.runner import Measure
 from samprompt.models.backbone import Backbone
-from samprompt.propagation.patient import propagate_visits
+from samprompt.propagation.patient import PropagateVisits, propagate_visits
 from samprompt.propagation.result import VisitResult
 from samprompt.space.visit import Visit
-
-
-class Propagate(Protocol):
-    """What carries contours: ``propagation.patient.propagate_visits``, or another in its place."""
-
-    def __call__(
-        self,
-        baseline: Visit,
-        followups: Sequence[Visit],
-        backbone: Backbone | None,
-        parameters: PropagationParameters,
-        progress: Progress,
-        references: Sequence[Visit] = (),
-        cache: dict[object, object] | None = None,
-    ) -> Iterator[VisitResult]:
-        """Yield one result per follow-up, in order."""
-        ...
 
 
 class WholeVisits:
@@ -45,7 +27,7 @@ class WholeVisits:
         self,
         backbone: Backbone | None,
         parameters: PropagationParameters | None = None,
-        propagate: Propagate = propagate_visits,
+        propagate: PropagateVisits = propagate_visits,
     ) -> None:
         self._backbone = backbone
         self._parameters = parameters or PropagationParameters()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,23 @@ def _framed(visit: Visit, normal: int) -> _Framed:
     orientation = towards(visit.volume.grid, normal)
     structures = tuple(orientation.structure(s) for s in visit.structures)
     return _Framed(Visit(visit.name, orientation.volume(visit.volume), structures), orientation, visit)
+
+
+class PropagateVisits(Protocol):
+    """What carries the contours: ``propagate_visits``, or another in its place."""
+
+    def __call__(
+        self,
+        baseline: Visit,
+        followups: Sequence[Visit],
+        backbone: Backbone | None,
+        parameters: PropagationParameters,
+        progress: Progress,
+        references: Sequence[Visit] = (),
+        cache: MutableMapping[object, object] | None = None,
+    ) -> Iterator[VisitResult]:
+        """Yield one result per follow-up, in order."""
+        ...
 
 
 def propagate_visits(

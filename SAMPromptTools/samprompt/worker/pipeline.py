@@ -25,30 +25,12 @@ from samprompt.io.summary import InputFile, Provenance
 from samprompt.models.backbone import Backbone
 from samprompt.models.device import release_cached_memory
 from samprompt.models.registry import load_backbone
-from samprompt.propagation.patient import propagate_visits
+from samprompt.propagation.patient import PropagateVisits, propagate_visits
 from samprompt.propagation.result import VisitResult
-from samprompt.space.visit import Visit
 from samprompt.worker.inputs import Inputs
 
 ON_THE_CPU = "The GPU's memory ran out; this visit was computed on the CPU."
 METHODS_WITHOUT_MODEL = ("copied", "rigid", "deformable")
-
-
-class PropagateVisits(Protocol):
-    """What carries the contours: ``propagation.patient.propagate_visits``, or another in its place."""
-
-    def __call__(
-        self,
-        baseline: Visit,
-        followups: Sequence[Visit],
-        backbone: Backbone | None,
-        parameters: PropagationParameters,
-        progress: Progress,
-        references: Sequence[Visit] = (),
-        cache: MutableMapping[object, object] | None = None,
-    ) -> Iterator[VisitResult]:
-        """Yield one result per follow-up, in order."""
-        ...
 
 
 class LoadModel(Protocol):

@@ -135,6 +135,7 @@ class FakeClient:
         self.refuse: Exception | None = None
         self.trust = 0.9
         self.reasons: tuple[str, ...] = ()
+        self.cut: set[tuple[str, int]] = set()  # (structure, number of the follow-up) that a scan's border cuts
 
     @property
     def job(self) -> FakeJob:
@@ -196,7 +197,7 @@ class FakeClient:
             StructureMessage(structure.id, structure.name, structure.color, str(prior), structure.offset, size),
             0.0 if gone else ml,
             ml,
-            -100.0 if gone else 0.0,
+            None if (structure.name, number) in self.cut else -100.0 if gone else 0.0,
             None if gone else 5.5,
             0.2 if gone else self.trust,
             "low" if gone else "high",
@@ -205,6 +206,7 @@ class FakeClient:
             () if gone else (CheckSliceMessage(middle[0], ras),),
             (PromptPointMessage(ras, True), PromptPointMessage((ras[0] + 20, *ras[1:]), False)),
             route="model",
+            truncated=(structure.name, number) in self.cut,
             gone=gone,
         )
 

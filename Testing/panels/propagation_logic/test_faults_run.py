@@ -468,4 +468,4 @@ def test_parent_transforms_are_part_of_what_the_worker_sees_and_are_not_touched(
     k, j, i = (np.argwhere(np.roll(STRUCTURES["Lesion"], SHIFT, (0, 1, 2))).mean(axis=0)).tolist()
     np.testing.assert_allclose(center, (world @ [i, j, k, 1])[:3], atol=max(SPACING))
     (row,) = [row for row in logic.results() if row.structure == "Lesion"]
-    np.testing.assert_allclose(row.checkSlices[0].ras, (world @ [i, j, k, 1])[:3], atol=2 * max(SPACING))
+    np.testing.assert_allclose(row.checkSlices[0].ras_mm, (world @ [i, j, k, 1])[:3], atol=2 * max(SPACING))

@@ -178,7 +178,7 @@ def test_a_row_brings_its_visit_into_the_slice_views_at_the_slice_to_check(
     for name in ("Red", "Yellow", "Green"):
         assert composite(name).GetBackgroundVolumeID() == patient.followups[1].GetID()
     red = slicer.app.applicationLogic().GetSliceLogicByLayoutName("Red").GetSliceNode()
-    assert red.GetSliceToRAS().GetElement(2, 3) == pytest.approx(row.checkSlices[0].ras[2], abs=SPACING[2])
+    assert red.GetSliceToRAS().GetElement(2, 3) == pytest.approx(row.checkSlices[0].ras_mm[2], abs=SPACING[2])
     shown = {node.GetName(): bool(node.GetDisplayNode().GetVisibility()) for node in result_nodes()}
     assert shown == {"Contours on March": False, "Contours on June": True}
     assert not patient.contours.GetDisplayNode().GetVisibility()
@@ -209,14 +209,15 @@ def test_a_structure_that_was_not_found_has_no_place_to_jump_to(
 
 def test_jumping_works_without_a_main_window(host_without_main_window: Any) -> None:
     # the fixtures of a patient belong to the host with a window: the smallest row is enough here
+    from samprompt.contract.worker import CheckSliceMessage
     from SAMPropagationLib.logic import SAMPropagationLogic
-    from SAMPropagationLib.results import CheckSlice, ResultRow
+    from SAMPropagationLib.results import ResultRow
 
     logic = SAMPropagationLogic(client=object())
     volume = add_volume("V", voxels())
     row = ResultRow(
         "", "", volume.GetID(), "V", "", "", "L", (1, 0, 0), 1.0, 1.0, 0.0, 0.0, 0.9, "high", False, (),
-        (CheckSlice(3, (1.0, 2.0, 3.0)),), (), (), False, False, False,
+        (CheckSliceMessage(3, (1.0, 2.0, 3.0)),), (), (), False, False, False,
     )  # fmt: skip
     assert logic.jumpTo(row)
     logic.cleanup()
@@ -236,7 +237,7 @@ def test_prompts_are_shown_as_points_in_the_world_and_taken_away(
     assert not logic.promptsShown(row_of(logic, "Node", "March"))
     places = [slicer.util.arrayFromMarkupsControlPoints(node, world=True)[0] for node in nodes]
     for point in row.prompts:
-        assert any(np.allclose(point.ras, place, atol=1e-3) for place in places)
+        assert any(np.allclose(point.ras_mm, place, atol=1e-3) for place in places)
     assert all(node.GetLocked() and not node.GetSaveWithScene() for node in nodes)
     logic.showPrompts(row, False)
     assert slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode") == []
@@ -466,6 +467,43 @@ def test_a_result_without_the_structure_is_a_gap_in_its_line(
     values = column(logic.showVolumeChart(), "Node (ml)")
     assert np.isnan(values[1])
     assert np.isfinite([values[0], values[2]]).all()
+
+
+def test_a_volume_that_a_scan_cuts_is_a_gap_in_its_line(
+    host: Any, logic: Any, client: Any, patient: Patient, chosen: Any, run_to_end: Callable
+) -> None:
+    client.cut = {("Lesion", 2)}
+    run_to_end()
+    chart = logic.showVolumeChart()
+    lesion = column(chart, "Lesion (ml)")
+    assert np.isfinite(lesion[:2]).all()
+    assert np.isnan(lesion[2])
+    assert np.isfinite(column(chart, "Node (ml)")).all()
+
+
+def test_structures_and_visits_without_any_volume_to_compare_are_not_drawn(
+    host: Any, logic: Any, client: Any, patient: Patient, chosen: Any, run_to_end: Callable
+) -> None:
+    client.cut = {("Node", 1), ("Node", 2), ("Lesion", 2)}
+    run_to_end()
+    chart = logic.showVolumeChart()
+    assert [chart.GetNthPlotSeriesNode(n).GetName() for n in range(chart.GetNumberOfPlotSeriesNodes())] == ["Lesion"]
+    assert len(column(chart, "Lesion (ml)")) == 2
+
+
+def test_an_edit_of_a_structure_that_a_scan_cuts_does_not_make_a_change_of_it(
+    host: Any, logic: Any, client: Any, patient: Patient, chosen: Any, run_to_end: Callable
+) -> None:
+    client.cut = {("Lesion", 2)}
+    run_to_end()
+    row = row_of(logic, "Lesion", "June")
+    assert row.change_percent is None
+    node = slicer.mrmlScene.GetNodeByID(row.segmentationId)
+    mask = paint(node, row.segmentId, patient.followups[1], (slice(2, 4), slice(5, 9), slice(5, 9)))
+    edited = row_of(logic, "Lesion", "June")
+    assert edited.stale
+    assert edited.volume_ml == pytest.approx(mask.sum() * VOXEL_ML)
+    assert edited.change_percent is None
 
 
 # --- patients ---------------------------------------------------------------------------------------------------------

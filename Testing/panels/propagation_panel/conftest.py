@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,24 @@ def panel(host: Any, worker: Any) -> Any:
     from screens import PanelTest
 
     return PanelTest(host, worker)
+
+
+@pytest.fixture
+def real_panel(host: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """The panel with the worker that users get; no file of the patient is left after it."""
+    from SAMPromptCommonLib import folders
+    from SAMPromptCommonLib.client import WorkerClient
+    from screens import PanelTest
+
+    monkeypatch.setenv("SAMPROMPT_PYTHON", sys.executable)
+    private = tmp_path / "private"
+    private.mkdir()
+    monkeypatch.setattr(folders, "rootFolder", lambda: private)
+    yield PanelTest(host, WorkerClient.shared())
+    host.quit()
+    WorkerClient.shared().dispose()
+    host.process_events(0.1)
+    assert [path for path in private.rglob("*") if path.is_file()] == []
 
 
 @pytest.fixture

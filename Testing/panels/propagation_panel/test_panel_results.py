@@ -121,7 +121,7 @@ def test_a_click_shows_the_visit_at_the_slice_to_check_first(done: PanelTest, mo
     mouse(done.ui.resultsTable, 0, 1)
     chosen = done.panel.results.row
     assert (chosen.visit, chosen.structure) == ("CT 2021-06-07", "Lung lesion")
-    assert offset() == pytest.approx(chosen.checkSlices[0].ras[2], abs=0.1)
+    assert offset() == pytest.approx(chosen.checkSlices[0].ras_mm[2], abs=0.1)
     composite = slicer.app.layoutManager().sliceWidget("Red").sliceLogic().GetSliceCompositeNode()
     assert composite.GetBackgroundVolumeID() == chosen.visitId
     assert done.ui.sliceLabel.text == "Slice 1 of 3 to check"
@@ -130,7 +130,7 @@ def test_a_click_shows_the_visit_at_the_slice_to_check_first(done: PanelTest, mo
 def test_a_click_on_the_reason_does_the_same(done: PanelTest, mouse: Any) -> None:
     mouse(done.ui.resultsTable, 1, 0)
     assert done.panel.results.row.structure == "Lung lesion"
-    assert offset() == pytest.approx(done.panel.results.row.checkSlices[0].ras[2], abs=0.1)
+    assert offset() == pytest.approx(done.panel.results.row.checkSlices[0].ras_mm[2], abs=0.1)
 
 
 def test_the_arrow_keys_go_from_result_to_result(done: PanelTest, press: Any, mouse: Any) -> None:
@@ -147,7 +147,7 @@ def test_the_arrow_keys_go_from_result_to_result(done: PanelTest, press: Any, mo
 
 def test_next_and_previous_walk_over_the_slices_to_check(done: PanelTest, mouse: Any) -> None:
     mouse(done.ui.resultsTable, 0)
-    places = [each.ras[2] for each in done.panel.results.row.checkSlices]
+    places = [each.ras_mm[2] for each in done.panel.results.row.checkSlices]
     assert not done.ui.previousSliceButton.enabled
     done.click("nextSliceButton")
     assert offset() == pytest.approx(places[1], abs=0.1)

@@ -2,32 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 import slicer
 from SAMPropagationLib.parameters import followUps
 from screens import PanelTest
-
-
-@pytest.fixture
-def real_panel(host: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PanelTest]:
-    """The panel with the worker that users get."""
-    from SAMPromptCommonLib import folders
-    from SAMPromptCommonLib.client import WorkerClient
-
-    monkeypatch.setenv("SAMPROMPT_PYTHON", sys.executable)
-    private = tmp_path / "private"
-    private.mkdir()
-    monkeypatch.setattr(folders, "rootFolder", lambda: private)
-    yield PanelTest(host, WorkerClient.shared())
-    host.quit()
-    WorkerClient.shared().dispose()
-    host.process_events(0.1)
-    assert [path for path in private.rglob("*") if path.is_file()] == []
 
 
 def test_one_click_makes_the_sample_patient_and_chooses_it(real_panel: PanelTest) -> None:

@@ -6,9 +6,7 @@ in the other it shrank further.
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +19,6 @@ from SAMPropagationLib.results import resultNodes
 from screens import PanelTest
 
 DATES = {"CT January": "20240108", "CT March": "20240304", "CT May": "20240506"}
-
-
-@pytest.fixture
-def real_panel(host: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PanelTest]:
-    """The panel with the worker that users get."""
-    from SAMPromptCommonLib import folders
-    from SAMPromptCommonLib.client import WorkerClient
-
-    monkeypatch.setenv("SAMPROMPT_PYTHON", sys.executable)
-    private = tmp_path / "private"
-    private.mkdir()
-    monkeypatch.setattr(folders, "rootFolder", lambda: private)
-    yield PanelTest(host, WorkerClient.shared())
-    host.quit()
-    WorkerClient.shared().dispose()
-    host.process_events(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +142,7 @@ def test_load_choose_apply_watch_click_correct_accept_propagate_again_save_and_r
     mouse(ui.resultsTable, 0)
     worst = panel.panel.results.row
     assert worst.trust == min(row.trust for row in rows.values())
-    place = worst.checkSlices[0].ras
+    place = worst.checkSlices[0].ras_mm
     red = slicer.mrmlScene.GetNodeByID("vtkMRMLSliceNodeRed")
     assert red.GetSliceOffset() == pytest.approx(place[2], abs=1.6)
     ui.showPromptsCheckBox.click()
