@@ -21,7 +21,6 @@ from samprompt.contract.version import VERSION
 COMES_WITH = {
     "hydra-core": "sam2",
     "omegaconf": "sam2",
-    "pillow": "matplotlib",
     "markupsafe": "jinja2",
     "click": "typer",
     "packaging": "pytest",

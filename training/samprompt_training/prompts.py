@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
+from samprompt_training.bodies import ORGANS
 from samprompt_training.fields import Random, displacement, sample_at, sampling_grid
+from samprompt_training.lesions import FIRST as FIRST_LESION
 from samprompt_training.scenes import Scenes
 
 MINIMUM_AREA = 20  # pixels; smaller pieces have no shape at the mask's stride 2
@@ -17,8 +19,8 @@ MINIMUM_AREA = 20  # pixels; smaller pieces have no shape at the mask's stride 2
 def choose_objects(scenes: Scenes, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """One object per image: target masks and the priors of it, both (V * B, 1, S, S) in {0, 1}; visits outermost.
 
-    Lesions (65 %): the prior at the second visit is the first visit's mask, registered, so that the target may have
-    shrunk, grown or vanished. Otherwise one connected piece of the background's regions, whose prior is itself.
+    Lesions (50 %), organs and tubes (30 %): the prior at the second visit is the first visit's mask, registered, so that
+    the target may have shrunk, grown or vanished. Otherwise one connected piece of anything, whose prior is itself.
     """
     labels = scenes.labels.cpu().numpy()
     registered = sample_at(scenes.labels[0][:, None].float(), scenes.places, mode="nearest")[:, 0]
@@ -27,17 +29,30 @@ def choose_objects(scenes: Scenes, rng: np.random.Generator) -> tuple[Tensor, Te
     targets = np.zeros((visits, batch, size, size), np.float32)
     priors = np.zeros_like(targets)
     for b in range(batch):
-        lesions = [n for n in np.unique(labels[0, b]) if n >= 100 and (labels[0, b] == n).sum() >= MINIMUM_AREA]
-        lesion = rng.choice(lesions) if lesions and rng.random() < 0.65 else None
+        chosen = _instance(labels[0, b], rng)
         for v in range(visits):
-            if lesion is not None:
-                targets[v, b] = labels[v, b] == lesion
-                priors[v, b] = before[v, b] == lesion
+            if chosen is not None:
+                targets[v, b] = labels[v, b] == chosen
+                priors[v, b] = before[v, b] == chosen
                 continue
             targets[v, b] = priors[v, b] = _piece(labels[v, b], rng)
     device = scenes.images.device
     shape = (visits * batch, 1, size, size)
     return torch.from_numpy(targets).reshape(shape).to(device), torch.from_numpy(priors).reshape(shape).to(device)
+
+
+def _instance(labels: np.ndarray, rng: np.random.Generator) -> int | None:
+    """A lesion, an organ or a tube of the first visit that is large enough; None for a piece of anything."""
+    draw = rng.random()
+    if draw >= 0.8:
+        return None
+    present, areas = np.unique(labels, return_counts=True)
+    present = present[(areas >= MINIMUM_AREA) & (areas <= 0.45 * labels.size)]
+    lesions, others = present[present >= FIRST_LESION], present[(present >= ORGANS) & (present < FIRST_LESION)]
+    if draw < 0.2 and FIRST_LESION in lesions:
+        return FIRST_LESION  # the one that most images are centred on
+    wanted = lesions if draw < 0.5 else others
+    return int(rng.choice(wanted)) if len(wanted) else None
 
 
 def _piece(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -87,6 +87,12 @@ class OutputError(InputError):
     code = "output"
 
 
+class TrainingError(InputError):
+    """A training cannot go on: the loss is no number, the data ends, the task and its weights do not fit."""
+
+    code = "training"
+
+
 # --- exit code 3: environment or weights ------------------------------------------------------------------------------
 class EnvironmentProblem(SamPromptError):
     """A package or a device that is needed is missing or broken."""

@@ -20,7 +20,8 @@ from samprompt.models.tiny_decoder import TinyDecoder
 from samprompt.models.tiny_encoder import TinyEncoder
 
 ARCHITECTURE = "samprompt-tiny"
-ARCHITECTURE_VERSION = "1"
+ARCHITECTURE_VERSION = "2"
+_READABLE = ("1", "2")  # the first version is the second without residual blocks in the decoder
 
 
 class TinyModel(nn.Module):
@@ -34,12 +35,14 @@ class TinyModel(nn.Module):
             "dim": 128,
             "matching_dim": 64,
             "input_size": 128,
+            "skips": (32, 16),
+            "decoder_blocks": (),  # the first version's decoder had none
         }
         self.config.update(config or {})
-        self.encoder = TinyEncoder(
-            tuple(self.config["widths"]), tuple(self.config["blocks"]), self.config["dim"], self.config["matching_dim"]
-        )
-        self.decoder = TinyDecoder(self.config["dim"], self.config["input_size"])
+        c = self.config
+        skips = tuple(c["skips"])
+        self.encoder = TinyEncoder(tuple(c["widths"]), tuple(c["blocks"]), c["dim"], c["matching_dim"], skips)
+        self.decoder = TinyDecoder(c["dim"], c["input_size"], skips, tuple(c["decoder_blocks"]))
 
 
 class TinyBackbone:
@@ -113,10 +116,10 @@ def load_tiny(path: Path, device: torch.device | str = "cpu") -> TinyBackbone:
             state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path} cannot be read as safetensors ({error}).", "Reinstall SAMPromptTools.") from error
-    found = f"{metadata.get('architecture', 'unknown')} {metadata.get('version', '?')}"
-    if found != f"{ARCHITECTURE} {ARCHITECTURE_VERSION}":
+    architecture, version = metadata.get("architecture", "unknown"), metadata.get("version", "?")
+    if architecture != ARCHITECTURE or version not in _READABLE:
         raise WeightsError(
-            f"{path} holds {found}, this version reads {ARCHITECTURE} {ARCHITECTURE_VERSION}.",
+            f"{path} holds {architecture} {version}, this version reads {ARCHITECTURE} {' and '.join(_READABLE)}.",
             "Use the file that came with this version of SAMPromptTools.",
         )
     model = TinyModel(json.loads(metadata["config"]))

@@ -7,6 +7,8 @@ from segment_anything.modeling import PromptEncoder, TwoWayTransformer
 from segment_anything.modeling.mask_decoder import MLP
 from torch import Tensor, nn
 
+from samprompt.models.tiny_encoder import ResidualBlock
+
 _POINT_SIGMA = 6.0 / 128.0  # of the image's side; a point drawn smaller does not start the learning (methods page, 8)
 
 
@@ -57,24 +59,35 @@ class TinyDecoder(nn.Module):
     One mask per prompt, its predicted IoU, and the logit of "the object is there" (as SAM 2's object score).
     """
 
-    def __init__(self, dim: int = 128, input_size: int = 128) -> None:
+    def __init__(
+        self, dim: int = 128, input_size: int = 128, widths: tuple[int, int] = (32, 16), blocks: tuple[int, ...] = ()
+    ) -> None:
+        """``widths`` are the channels at strides 4 and 2; ``blocks`` the residual blocks at strides 8, 4 and 2.
+
+        Without ``blocks`` (the first version of the model) strides 4 and 2 have one convolution each.
+        """
         super().__init__()
         grid = input_size // 8
+        wide, fine = widths
         self.dim, self.input_size = dim, input_size
         self.sparse = PromptEncoder(dim, (grid, grid), (input_size, input_size), 16)
         self.sparse.mask_downscaling = nn.Identity()  # dense prompts have their own path below
-        self.dense2 = nn.Sequential(nn.Conv2d(4, 16, 3, 1, 1), nn.GroupNorm(4, 16), nn.ReLU())
-        self.dense4 = nn.Sequential(nn.Conv2d(16, 32, 3, 2, 1), nn.GroupNorm(8, 32), nn.ReLU())
+        self.dense2 = nn.Sequential(nn.Conv2d(4, fine, 3, 1, 1), nn.GroupNorm(4, fine), nn.ReLU())
+        self.dense4 = nn.Sequential(nn.Conv2d(fine, wide, 3, 2, 1), nn.GroupNorm(8, wide), nn.ReLU())
         self.dense8 = nn.Sequential(
-            nn.Conv2d(32, dim, 3, 2, 1), nn.GroupNorm(8, dim), nn.ReLU(), nn.Conv2d(dim, dim, 1)
+            nn.Conv2d(wide, dim, 3, 2, 1), nn.GroupNorm(8, dim), nn.ReLU(), nn.Conv2d(dim, dim, 1)
         )
         self.transformer = TwoWayTransformer(depth=2, embedding_dim=dim, num_heads=8, mlp_dim=512)
         self.output_tokens = nn.Embedding(3, dim)  # presence, IoU, mask
-        self.up4 = nn.ConvTranspose2d(dim, dim // 4, 2, 2)
-        self.refine4 = nn.Sequential(nn.GroupNorm(8, dim // 4), nn.ReLU(), nn.Conv2d(dim // 4, dim // 4, 3, 1, 1))
-        self.up2 = nn.ConvTranspose2d(dim // 4, dim // 8, 2, 2)
-        self.refine2 = nn.Sequential(nn.GroupNorm(4, dim // 8), nn.ReLU(), nn.Conv2d(dim // 8, dim // 8, 3, 1, 1))
-        self.hyper = MLP(dim, dim, dim // 8, 3)
+        self.up4 = nn.ConvTranspose2d(dim, wide, 2, 2)
+        self.refine4 = nn.Sequential(nn.GroupNorm(8, wide), nn.ReLU(), nn.Conv2d(wide, wide, 3, 1, 1))
+        self.up2 = nn.ConvTranspose2d(wide, fine, 2, 2)
+        self.refine2 = nn.Sequential(nn.GroupNorm(4, fine), nn.ReLU(), nn.Conv2d(fine, fine, 3, 1, 1))
+        at8, at4, at2 = blocks or (0, 0, 0)
+        self.mix8 = nn.Sequential(*[ResidualBlock(dim, dim) for _ in range(at8)])
+        self.mix4 = nn.Sequential(*[ResidualBlock(wide, wide) for _ in range(at4)])
+        self.mix2 = nn.Sequential(*[ResidualBlock(fine, fine) for _ in range(at2)])
+        self.hyper = MLP(dim, dim, fine, 3)
         self.iou_head = MLP(dim, dim, 1, 3)
         self.presence_head = MLP(dim, dim, 1, 3)
 
@@ -109,7 +122,7 @@ class TinyDecoder(nn.Module):
         )
         dense2 = self.dense2(dense)
         dense4 = self.dense4(dense2)
-        source = tokens + self.dense8(dense4)
+        source = self.mix8(tokens + self.dense8(dense4))
         place = self.sparse.get_dense_pe()
         if place.shape[-1] != tokens.shape[-1]:
             place = self.sparse.pe_layer(tokens.shape[-2:]).unsqueeze(0)
@@ -117,8 +130,8 @@ class TinyDecoder(nn.Module):
         answer, source = self.transformer(source, place.expand(n, -1, -1, -1), query)
         x = source.transpose(1, 2).reshape(n, self.dim, *tokens.shape[-2:])
         x4 = self.up4(x) + skip4 + dense4
-        x4 = x4 + self.refine4(x4)
+        x4 = self.mix4(x4 + self.refine4(x4))
         x2 = self.up2(x4) + skip2 + dense2
-        x2 = x2 + self.refine2(x2)
+        x2 = self.mix2(x2 + self.refine2(x2))
         logits = torch.einsum("nc,nchw->nhw", self.hyper(answer[:, 2]), x2)[:, None]
         return logits, self.iou_head(answer[:, 1])[:, 0], self.presence_head(answer[:, 0])[:, 0]

@@ -35,7 +35,7 @@ class TinyEncoder(nn.Module):
     """Three slices to decoder tokens at stride 8, matching tokens at stride 4 and skips at strides 4 and 2.
 
     ``widths`` and ``blocks`` are per stage at strides 2, 4, 8, 16; ``dim`` is the decoder's width, ``matching_dim``
-    the length of a matching token (unit vectors).
+    the length of a matching token (unit vectors), ``skips`` the channels of the skips at strides 4 and 2.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class TinyEncoder(nn.Module):
         blocks: tuple[int, int, int, int] = (1, 2, 3, 3),
         dim: int = 128,
         matching_dim: int = 64,
+        skips: tuple[int, int] = (32, 16),
     ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, widths[0], 5, 2, 2, bias=False)
@@ -67,8 +68,8 @@ class TinyEncoder(nn.Module):
         self.matching = nn.Sequential(
             _norm(matching_dim), nn.ReLU(inplace=True), nn.Conv2d(matching_dim, matching_dim, 3, 1, 1)
         )
-        self.skip4 = nn.Conv2d(widths[1], dim // 4, 1)
-        self.skip2 = nn.Conv2d(widths[0], dim // 8, 1)
+        self.skip4 = nn.Conv2d(widths[1], skips[0], 1)
+        self.skip2 = nn.Conv2d(widths[0], skips[1], 1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(B, 3, S, S) in [0, 1] to tokens (B, dim, S/8, S/8), matching (B, D, S/4, S/4), skips at S/4 and S/2."""

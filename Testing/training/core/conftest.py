@@ -1,0 +1,104 @@
+"""Fixtures of the loop's tests; ``small_task.py`` lies beside this file and is loaded by path."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+_SMALL_TASK = Path(__file__).with_name("small_task.py")
+_TRAINING = Path(__file__).parents[3] / "training"
+
+
+@pytest.fixture(scope="session")
+def small() -> ModuleType:
+    """The module with the small task."""
+    name = "loop_small_task"
+    specification = importlib.util.spec_from_file_location(name, _SMALL_TASK)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[name] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def launch() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``launch({"out": ...}, ..., before=[...])`` runs the small task as processes of their own."""
+
+    def run(*jobs: dict[str, Any], before: tuple[str, ...] = (sys.executable,)) -> subprocess.CompletedProcess[str]:
+        sources = (str(_TRAINING.parent / "SAMPromptTools"), str(_TRAINING), os.environ.get("PYTHONPATH", ""))
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sources), "OMP_NUM_THREADS": "1"}
+        command = [*before, str(_SMALL_TASK), *(json.dumps(job) for job in jobs)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
+
+    return run
+
+
+def checkpoint_of(out: Path) -> dict[str, Any]:
+    """A checkpoint as torch reads it."""
+    content: dict[str, Any] = torch.load(out / "checkpoint.pt", weights_only=True)
+    return content
+
+
+def tensors_in(value: Any, path: str = "") -> dict[str, Tensor]:
+    """All tensors of a nested structure, by the way to them."""
+    if isinstance(value, Tensor):
+        return {path: value}
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return {name: tensor for key, entry in pairs for name, tensor in tensors_in(entry, f"{path}/{key}").items()}
+
+
+@pytest.fixture(scope="session")
+def same_end() -> Callable[[Path, Path], None]:
+    """``same_end(a, b)``: both runs ended with the same bits: weights, average, optimiser and exported files."""
+
+    def compare(one: Path, two: Path) -> None:
+        first, second = checkpoint_of(one), checkpoint_of(two)
+        assert first["state"]["step"] == second["state"]["step"]
+        assert first["state"]["best"] == second["state"]["best"]
+        here, there = tensors_in(first), tensors_in(second)
+        assert here.keys() == there.keys()
+        assert len(here) > 15
+        assert [name for name in here if not torch.equal(here[name], there[name])] == []
+        for name in ("best.safetensors", "last.safetensors"):
+            exported = [load_file(out / name) for out in (one, two)]
+            assert [n for n in exported[0] if not torch.equal(exported[0][n], exported[1][n])] == []
+
+    return compare
+
+
+def read_log(out: Path) -> list[dict[str, Any]]:
+    """Lines of a run's log."""
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="session")
+def log_of() -> Callable[[Path], list[dict[str, Any]]]:
+    """``log_of(out)``: the lines of a run's log."""
+    return read_log
+
+
+@pytest.fixture
+def trained(small: ModuleType, tmp_path: Path) -> Callable[..., Any]:
+    """``trained("name", task=..., recipe={...}, ...)`` trains the small task into ``tmp_path / "name"``."""
+    from samprompt_training.core.loop import train
+
+    def run(name: str, options: dict[str, Any] | None = None, recipe: dict[str, Any] | None = None, **how: Any) -> Any:
+        chosen = small.recipe(**(recipe or {}))
+        task = how.pop("task", None) or small.SmallTask(chosen, **(options or {}))
+        return train(task, chosen, tmp_path / name, **({"tensorboard": False, "device": "cpu"} | how))
+
+    return run

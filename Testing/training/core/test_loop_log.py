@@ -1,0 +1,110 @@
+"""What a run says: the log, TensorBoard's files, progress events, and the shares of its time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samprompt_training.core import reporting
+from samprompt_training.core.recipe import load_recipe
+from samprompt_training.core.speed import measure_speed
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+
+def test_the_log_has_means_between_its_lines(trained, log_of, tmp_path: Path) -> None:
+    trained("each", {"iterations": 3})
+    trained("fourth", {"iterations": 3}, {"log_every": 4})
+    each = [e for e in log_of(tmp_path / "each") if "loss" in e]
+    fourth = [e for e in log_of(tmp_path / "fourth") if "loss" in e]
+    assert [e["step"] for e in fourth] == [4, 8, 12]
+    for n, entry in enumerate(fourth):
+        for value in (lambda e: e["loss"], lambda e: e["gradient_norm"], lambda e: e["parts"]["first"]):
+            assert value(entry) == pytest.approx(sum(value(e) for e in each[4 * n : 4 * n + 4]) / 4, rel=1e-5)
+
+
+def test_what_a_resumed_run_repeats_is_cut_from_the_log(trained, log_of, tmp_path: Path) -> None:
+    trained("out", stop_at=5)
+    log = tmp_path / "out" / "log.jsonl"
+    log.write_text(log.read_text() + '{"step": 6, "loss": 0}\n{"step": 7, "lo')
+    trained("out")
+    assert [e["step"] for e in log_of(tmp_path / "out")] == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8, 9, 10, 11, 12, 12]
+    assert all(e.get("loss") != 0 for e in log_of(tmp_path / "out"))
+
+
+def test_lines_of_a_run_that_never_reached_a_checkpoint_are_cut_too(trained, log_of, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "log.jsonl").write_text('{"step": 1}\n')
+    trained("out", stop_at=2)
+    assert [e["step"] for e in log_of(tmp_path / "out")] == [1, 2]
+
+
+def test_tensorboard_reads_the_curves_of_a_run_and_of_its_resumption(trained, log_of, tmp_path: Path) -> None:
+    trained("out", stop_at=6, tensorboard=True)
+    trained("out", tensorboard=True)
+    found = EventAccumulator(str(tmp_path / "out" / "tensorboard"))
+    found.Reload()
+    for tag, value in (
+        ("loss", lambda e: e.get("loss")),
+        ("metrics/score", lambda e: e.get("metrics", {}).get("score")),
+    ):
+        written = {e["step"]: value(e) for e in log_of(tmp_path / "out") if value(e) is not None}
+        assert {s.step: s.value for s in found.Scalars(tag)} == pytest.approx(written, rel=1e-5)
+    assert {"rate", "gradient_norm", "parts/first", "data_seconds"} <= set(found.Tags()["scalars"])
+
+
+def test_the_recipe_beside_the_weights_is_the_one_that_was_used(trained, small, tmp_path: Path) -> None:
+    trained("out", stop_at=1)
+    assert load_recipe(tmp_path / "out" / "recipe.yaml", type(small.recipe())) == small.recipe()
+
+
+def test_progress_is_told_as_lines_of_json(trained, monkeypatch) -> None:
+    monkeypatch.setattr(reporting, "_REPORT_SECONDS", 0.0)
+    told: list[dict[str, Any]] = []
+    trained("out", report=told.append)
+    lines = [json.loads(json.dumps(event, allow_nan=False)) for event in told]
+    assert lines == told
+    assert all(e["event"] == "progress" and e["steps"] == 12 and e["loss"] > 0 for e in told)
+    assert {"rate", "seconds_left", "metric"} < set(told[0])
+    assert (told[0]["step"], told[0]["metric"]) == (1, None)
+    assert (told[-1]["step"], told[-1]["seconds_left"]) == (12, 0.0)
+    assert told[-1]["metric"] is not None
+
+
+def test_progress_is_told_about_once_a_second(trained) -> None:
+    told: list[dict[str, Any]] = []
+    trained("out", recipe={"validate_every": 100, "steps": 40}, report=told.append)
+    assert 1 <= len(told) <= 4  # of 40 steps
+
+
+def slow(small: Any, seconds: float) -> Any:
+    """A small task whose batches take their time."""
+    task = small.SmallTask(small.recipe())
+    inner = task.batches
+
+    def batches(first_step: int, rank: int, world: int) -> Iterator[Any]:
+        for batch in inner(first_step, rank, world):
+            time.sleep(seconds)
+            yield batch
+
+    task.batches = batches
+    return task
+
+
+def test_the_shares_of_time_tell_waiting_from_computing(small, trained, log_of, tmp_path: Path) -> None:
+    quick = trained("quick")
+    waiting = trained("slow", task=slow(small, 0.05))
+    assert waiting.data_seconds > 12 * 0.05
+    assert waiting.data_seconds + waiting.compute_seconds <= waiting.loop_seconds
+    assert waiting.loop_per_compute > 2 > quick.loop_per_compute >= 1
+    logged = [e for e in log_of(tmp_path / "slow") if "loss" in e]
+    assert sum(e["data_seconds"] for e in logged) == pytest.approx(waiting.data_seconds, abs=0.01)
+
+
+def test_speed_is_measured_against_computing_without_loading(small) -> None:
+    measured = measure_speed(slow(small, 0.05), small.recipe(), steps=4, warm=1, device="cpu")
+    assert measured.loop - measured.compute == pytest.approx(0.05, rel=0.5)
+    assert measured.loop_per_compute > 2

@@ -1,0 +1,1 @@
+"""Images with masks for training: layouts of known datasets, splits by patient, slices, augmentation, order."""

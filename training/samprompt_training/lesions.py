@@ -1,0 +1,97 @@
+"""Random lesions: rough ellipsoids with lobes, spikes and necrosis, growing, shrinking and vanishing between visits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from samprompt_training.fields import Random, sample_at, smooth_noise
+
+FIRST = 100  # instance number of the first lesion
+_WAVES = (2, 3, 4, 5, 7)
+
+
+@dataclass(frozen=True)
+class LesionParameters:
+    """How many, how large (shares of the image's side) and how they change."""
+
+    count: int = 3
+    radius: tuple[float, float] = (0.03, 0.36)
+    at_wall: float = 0.35  # chance to sit on an edge of what is round it
+    spiculated: float = 0.2
+    necrosis: float = 0.35
+    vanish: float = 0.08  # chance to be gone at the second visit
+
+
+class Lesions:
+    """Lesions of one batch; ``background`` (B, S, H, W) are the labels round them at the first visit."""
+
+    def __init__(self, random: Random, background: Tensor, p: LesionParameters) -> None:
+        self.parameters = p
+        batch, n, size = len(background), p.count, background.shape[-1]
+        self.size = size
+        u = random.uniform
+        low, high = p.radius
+        self.radius = size * low * (high / low) ** u((batch, n))
+        self.place = torch.stack((u((batch, n), 0.12, 0.88) * size, u((batch, n), 0.12, 0.88) * size), dim=-1)
+        self._at_walls(random, background)
+        # the first lesion of most scenes is in the middle, as in a region cut round it
+        centred = u((batch, 1)) < 0.6
+        self.place[:, 0] = torch.where(centred, size / 2 + u((batch, 2), -0.08, 0.08) * size, self.place[:, 0])
+        self.radius[:, 0] = torch.where(centred[:, 0], u((batch,), 0.09, high) * size, self.radius[:, 0])
+        self.depth = self.radius * u((batch, n), -0.8, 0.8)
+        self.turn = u((batch, n), 0.0, 3.1416)
+        self.aspect = 1.6 ** u((batch, n), -1.0, 1.0)
+        self.power = u((batch, n), 1.6, 3.5)
+        # real tumours are smoother than one thinks: an ellipse in their box has a Dice of .93 (methods page, 8)
+        uneven = u((batch, n)) ** 1.5
+        self.roughness = u((batch, n), 0.0, 0.25) * uneven
+        self.rough = smooth_noise(random, (batch, n, size, size), (random.integer(4, 20),) * 2)
+        self.waves = [(u((batch, n), 0.0, 0.4 / k) * uneven, u((batch, n), 0.0, 6.2832)) for k in _WAVES]
+        self.spikes = u((batch, n), 0.15, 0.6) * (u((batch, n)) < p.spiculated)
+        self.spike_count, self.spike_phase = random.integer(3, 6), u((batch, n), 0.0, 6.2832)
+        self.change = 1.5 ** u((batch, n), -1.3, 0.7)
+        self.change = torch.where(u((batch, n)) < p.vanish, torch.full_like(self.change, 1e-3), self.change)
+        self.core = torch.where(u((batch, n)) < p.necrosis, u((batch, n), 0.3, 0.7), torch.full_like(self.depth, 9.0))
+
+    def _at_walls(self, random: Random, background: Tensor) -> None:
+        """Move some to a random edge between two labels of the middle slice."""
+        middle = background[:, background.shape[1] // 2].float()
+        step = max(1, self.size // 32)
+        edge = (middle != F.pad(middle[:, :, step:], (0, step))) | (middle != F.pad(middle[:, step:], (0, 0, 0, step)))
+        margin = self.size // 8
+        weight = torch.zeros_like(middle)
+        weight[:, margin:-margin, margin:-margin] = edge[:, margin:-margin, margin:-margin].float()
+        weight = weight.flatten(1) + 1e-6
+        index = torch.multinomial(weight, self.parameters.count, generator=random.generator)
+        spots = torch.stack((index % self.size, index // self.size), dim=-1) + 0.5
+        moved = random.uniform(self.radius.shape) < self.parameters.at_wall
+        self.place = torch.where(moved[..., None], spots, self.place)
+
+    def fields(self, places: Tensor, visit: int) -> Tensor:
+        """Implicit functions (B, count, S, H, W), positive inside, at ``places`` (B, 3, S, H, W) in pixels."""
+
+        def wide(values: Tensor) -> Tensor:
+            return values[:, :, None, None, None]
+
+        x, y, z = (places[:, None, axis] for axis in range(3))
+        dx, dy, dz = x - wide(self.place[..., 0]), y - wide(self.place[..., 1]), z - wide(self.depth)
+        u = dx * torch.cos(wide(self.turn)) + dy * torch.sin(wide(self.turn))
+        v = -dx * torch.sin(wide(self.turn)) + dy * torch.cos(wide(self.turn))
+        radius = wide(self.radius * self.change if visit else self.radius)
+        power, aspect = wide(self.power), wide(self.aspect)
+        r = (
+            ((u / (radius * aspect)).abs() + 1e-6) ** power
+            + ((v * aspect / radius).abs() + 1e-6) ** power
+            + ((dz / radius).abs() + 1e-6) ** power
+        ) ** (1.0 / power)
+        angle = torch.atan2(v, u)
+        lobes = sum(
+            wide(a) * torch.cos(k * angle + wide(phase)) for k, (a, phase) in zip(_WAVES, self.waves, strict=True)
+        )
+        spikes = torch.cos(self.spike_count * angle / 2 + wide(self.spike_phase)) ** 8
+        rough = sample_at(self.rough, places[:, :2, 1])
+        return 1.0 + lobes + wide(self.spikes) * spikes + wide(self.roughness) * rough[:, :, None] - r

@@ -1,0 +1,33 @@
+"""What decides a training of the built-in model."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from samprompt_training.core.recipe import LoopRecipe
+
+Shares = dict[str, float]
+
+# A third each for prior, box and points; points come with and without a prior, because P2SAM gives both.
+PROMPTS: Shares = {
+    "prior": 0.25,
+    "prior+points": 0.12,
+    "box": 0.26,
+    "box+prior": 0.05,
+    "click": 0.14,
+    "points": 0.18,
+}
+
+
+class TinyRecipe(LoopRecipe):
+    """One training of the built-in model; ``batch`` counts scenes, each seen at two visits."""
+
+    size: int = Field(128, description="side of the images in pixels; also the input size of the model", ge=64)
+    widths: tuple[int, int, int, int] = Field((24, 48, 96, 192), description="channels of the encoder's stages")
+    blocks: tuple[int, int, int, int] = Field((1, 2, 3, 3), description="residual blocks of the encoder's stages")
+    objects: int = Field(2, description="objects prompted per image and step", ge=1)
+    prompts: Shares = Field(PROMPTS, description="how often each kind of first prompt is given")
+    reuse: int = Field(2, description="steps that show the same scenes, every second time mirrored", ge=1)
+    score_weight: float = Field(0.3, description="of predicted IoU and presence, against the mask's loss", ge=0)
+    contrast_weight: float = Field(0.1, description="of the correspondence between the visits", ge=0)
+    validation_scenes: int = Field(64, description="scenes, never trained on, that the metric is taken on", ge=8)
