@@ -48,6 +48,7 @@ def methodTitles() -> dict:
         "p2sam3d": _("All slices together (default)"),
         "p2sam": _("Slice by slice, P2SAM as published"),
         "persam": _("Slice by slice, PerSAM"),
+        "refiner": _("Alignment, then refined"),
         "copied": _("Copy of the contours"),
         "rigid": _("Rigid alignment only"),
         "deformable": _("Deformable alignment only"),

@@ -46,7 +46,7 @@ class Frame:
     size: int
 
     def points(self, places: Tensor) -> Tensor:
-        """Body coordinates (B, 3, S, H, W) of ``places`` (B, 3, S, H, W): x, y in pixels from the corner, z in pixels."""
+        """Body coordinates (B, 3, S, H, W) of ``places`` (B, 3, S, H, W): x, y (from the corner), z in pixels."""
         centred = places.clone()
         centred[:, :2] -= self.size / 2
         scaled = centred * self.pixel[:, None, None, None, None]

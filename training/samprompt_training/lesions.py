@@ -16,14 +16,18 @@ _WAVES = (2, 3, 4, 5, 7)
 
 @dataclass(frozen=True)
 class LesionParameters:
-    """How many, how large (shares of the image's side) and how they change."""
+    """How many, how large (shares of the image's side), how smooth and how they change."""
 
     count: int = 3
     radius: tuple[float, float] = (0.03, 0.36)
     at_wall: float = 0.35  # chance to sit on an edge of what is round it
     spiculated: float = 0.2
+    uneven: float = 1.5  # lobes and roughness are a uniform number to this power: the higher, the smoother are most
+    power: tuple[float, float] = (1.6, 3.5)  # exponent of the superellipsoid; 2 is an ellipsoid
     necrosis: float = 0.35
     vanish: float = 0.08  # chance to be gone at the second visit
+    change: tuple[float, float] = (-1.3, 0.7)  # of the radius at the second visit, as a power of 1.5
+    steady: float = 0.0  # chance not to change at all
 
 
 class Lesions:
@@ -45,15 +49,17 @@ class Lesions:
         self.depth = self.radius * u((batch, n), -0.8, 0.8)
         self.turn = u((batch, n), 0.0, 3.1416)
         self.aspect = 1.6 ** u((batch, n), -1.0, 1.0)
-        self.power = u((batch, n), 1.6, 3.5)
+        self.power = u((batch, n), *p.power)
         # real tumours are smoother than one thinks: an ellipse in their box has a Dice of .93 (methods page, 8)
-        uneven = u((batch, n)) ** 1.5
+        uneven = u((batch, n)) ** p.uneven
         self.roughness = u((batch, n), 0.0, 0.25) * uneven
         self.rough = smooth_noise(random, (batch, n, size, size), (random.integer(4, 20),) * 2)
         self.waves = [(u((batch, n), 0.0, 0.4 / k) * uneven, u((batch, n), 0.0, 6.2832)) for k in _WAVES]
         self.spikes = u((batch, n), 0.15, 0.6) * (u((batch, n)) < p.spiculated)
         self.spike_count, self.spike_phase = random.integer(3, 6), u((batch, n), 0.0, 6.2832)
-        self.change = 1.5 ** u((batch, n), -1.3, 0.7)
+        self.change = 1.5 ** u((batch, n), *p.change)
+        if p.steady > 0:
+            self.change = torch.where(u((batch, n)) < p.steady, torch.ones_like(self.change), self.change)
         self.change = torch.where(u((batch, n)) < p.vanish, torch.full_like(self.change, 1e-3), self.change)
         self.core = torch.where(u((batch, n)) < p.necrosis, u((batch, n), 0.3, 0.7), torch.full_like(self.depth, 9.0))
 

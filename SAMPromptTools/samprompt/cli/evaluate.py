@@ -13,7 +13,7 @@ import typer
 
 from samprompt.cli.propagate import Device, Model, Threads
 from samprompt.contract.errors import Cancelled, OutputError, ParameterError
-from samprompt.contract.propagation import METHODS, PropagationParameters
+from samprompt.contract.propagation import METHODS, METHODS_WITHOUT_MODEL, PropagationParameters
 from samprompt.contract.version import VERSION
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from samprompt.models.backbone import Backbone
 
 _PROTOCOLS = ("visits", "oracle2d")
-_FREE = ("copied", "rigid", "deformable")
 
 
 def evaluate(
@@ -136,7 +135,7 @@ def _compute(
         progress = Progress(display.stage)
         _check_folder(folder)
         backbone = None
-        if set(methods) - set(_FREE):
+        if set(methods) - set(METHODS_WITHOUT_MODEL):
             progress.step(f"loading the model {model}")
             backbone = load_backbone(model, device, progress)
         store = Store(folder, _settings(plan, protocol, backbone))
@@ -165,6 +164,7 @@ def _protocol(name: str, backbone: Backbone | None) -> EvaluationProtocol:
 
 def _settings(plan: VisitPlan, protocol: str, backbone: Backbone | None) -> dict[str, Any]:
     """Everything that decides a row apart from patient, visit, structure and method."""
+    from samprompt.models.refiner import shipped_fingerprint
     from samprompt.synthesis.parameters import FROZEN
 
     parameters = asdict(PropagationParameters())
@@ -174,6 +174,7 @@ def _settings(plan: VisitPlan, protocol: str, backbone: Backbone | None) -> dict
         "protocol": protocol,
         "model": backbone.name if backbone is not None else "",
         "fingerprint": backbone.fingerprint if backbone is not None else "",
+        "refiner": shipped_fingerprint(),
         "seed": plan.seed,
         "kinds": list(plan.kinds),
         "simulator": asdict(FROZEN),

@@ -16,9 +16,11 @@ from typing import Annotated, Any
 
 import typer
 
+from samprompt.cli.added import AddedCommands
 from samprompt.cli.demo import demo
 from samprompt.cli.doctor import doctor
 from samprompt.cli.evaluate import evaluate
+from samprompt.cli.evaluate_prompts import evaluate_prompts
 from samprompt.cli.models import models_app
 from samprompt.cli.propagate import propagate
 from samprompt.contract.errors import Cancelled, SamPromptError
@@ -33,10 +35,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    cls=AddedCommands,
 )
 app.command(short_help="Carry contours to later visits.")(propagate)
 app.command(short_help="Try it on a synthetic patient.")(demo)
 app.command(short_help="Measure methods on simulated visits.")(evaluate)
+app.command("evaluate-prompts", short_help="Measure models with prompts on real images.")(evaluate_prompts)
 app.add_typer(models_app, name="models")
 app.command(short_help="Show what is installed and works.")(doctor)
 

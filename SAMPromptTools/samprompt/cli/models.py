@@ -43,7 +43,8 @@ def list_models(
             "built in" if here and entry.builtin else "yes" if here else "by hand" if entry.manual else "no",
             f"{size / 1e6:,.0f} MB" if size else "",
             entry.licence,
-            str(path) if here or entry.user or entry.builtin else address if details else urlsplit(address).netloc,
+            (str(path) if here or entry.user or entry.builtin else address if details else urlsplit(address).netloc)
+            + (f" (adapter of {entry.base})" if entry.base else ""),
             *((entry.trained_on,) if details else ()),
         )
     Console().print(table)
@@ -87,15 +88,19 @@ def download(
 def add(
     name: Annotated[str, typer.Argument(help="The name to give it.")],
     path: Annotated[Path, typer.Argument(help="The weights (.pth, .pt or .safetensors); they stay where they are.")],
-    architecture: Annotated[str, typer.Option(help="vit_b, vit_l, vit_h, medsam, sam2.1_hiera_tiny, ..., tiny.")],
+    architecture: Annotated[
+        str, typer.Option(help="vit_b, vit_l, vit_h, medsam, sam2.1_hiera_tiny, ..., tiny. Adapters say it themselves.")
+    ] = "",
     licence: Annotated[str, typer.Option(help="Under what terms the weights may be used.")] = "",
     trained_on: Annotated[str, typer.Option(help="What they were trained on.")] = "",
+    base: Annotated[str, typer.Option(help="Of an adapter: its base model, where it is called otherwise here.")] = "",
 ) -> None:
     """Give weights of your own a name; they are loaded once to see that they fit."""
     from samprompt.models.added import add_model
 
-    entry = add_model(name, path, architecture, licence, trained_on)
-    typer.echo(f"{entry.name}: {entry.file} ({entry.architecture}). Use it with --model {entry.name}.")
+    entry = add_model(name, path, architecture, licence, trained_on, base)
+    kind = f"adapter of {entry.base}" if entry.base else entry.architecture
+    typer.echo(f"{entry.name}: {entry.file} ({kind}). Use it with --model {entry.name}.")
 
 
 @models_app.command()

@@ -20,6 +20,7 @@ class CatalogueEntry:
     ``file`` is the name of the weights in the models folder; for a built-in model its name in Resources/models, for a
     model that a user added its whole path. ``url`` is the official address; with ``manual`` it has to be fetched by
     hand as ``instructions`` say. ``sha256`` and ``md5`` are empty where the publisher's sum is not known for sure.
+    ``base``: the file is an adapter, a small change of the model of this name (or "ARCHITECTURE:PATH").
     """
 
     name: str
@@ -39,6 +40,7 @@ class CatalogueEntry:
     instructions: str = ""
     builtin: bool = False
     user: bool = False
+    base: str = ""
 
 
 @dataclass(frozen=True)

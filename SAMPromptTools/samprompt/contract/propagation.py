@@ -7,8 +7,10 @@ from typing import Literal
 
 from samprompt.contract.prompting import ADAPTED, P2SamParameters
 
-Method = Literal["p2sam3d", "p2sam", "persam", "copied", "rigid", "deformable"]
-METHODS: tuple[Method, ...] = ("p2sam3d", "p2sam", "persam", "copied", "rigid", "deformable")
+Method = Literal["p2sam3d", "p2sam", "persam", "refiner", "copied", "rigid", "deformable"]
+METHODS: tuple[Method, ...] = ("p2sam3d", "p2sam", "persam", "refiner", "copied", "rigid", "deformable")
+# These ask no promptable model; "refiner" is the warped prior refined by its own small network, which is shipped.
+METHODS_WITHOUT_MODEL: tuple[Method, ...] = ("refiner", "copied", "rigid", "deformable")
 WindowName = Literal["auto", "lung", "soft tissue", "bone", "MR/other"]
 WINDOW_NAMES: tuple[WindowName, ...] = ("auto", "lung", "soft tissue", "bone", "MR/other")
 
@@ -85,6 +87,14 @@ class PathParameters:
     # (in units of twice the clip; on synthetic visits 0.4 and less where something was there, 0.7 and more where not).
     gone: float = 0.55
     gone_without_prior: float = 0.3
+    # The prior refined by its network is one more candidate, and takes this share of the prior's place in the costs.
+    # Off: on synthetic visits (``Testing/benchmarks/refiner_share.py``, nine structures) the candidate alone changed
+    # nothing, a share of 0.5 gave four tumours 0.1 Dice points and took 0.4 from five organs.
+    refiner: bool = False
+    refiner_share: float = 0.0
+    # mm; smaller corrections of the network are left out and larger ones lessened by it. Eight synthetic tumours gain
+    # 1.6 Dice points with 0, 1.4 with 0.5, 1.0 with 1; contours that were right lose the less the larger it is.
+    refiner_dead_zone: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,8 @@ class TrustParameters:
     border: float = -0.5  # share of the result's slices that touch the scan's border
     departure: float = 0.0  # 1 - Dice with the warped prior; weight 0, since a true responder must not be punished
     absent: float = -4.0  # 1 when the result is empty
-    without_model: float = -1.5  # 1 when no model looked at the structure: it follows the registration alone
+    without_model: float = -1.5  # 1 when no promptable model looked at the structure
+    saturated: float = -3.0  # share of the contour that the refiner moved by all it may (set by hand)
     low: float = 0.5  # below this a result is flagged "check"
 
 
@@ -129,3 +140,8 @@ class PropagationParameters:
     decode_batch: int = 64  # prompts per decoder call
     encode_batch: int = 8  # slices per encoder call
     window: WindowName = "auto"
+
+    @property
+    def uses_refiner(self) -> bool:
+        """Whether the prior refiner has a part in the result."""
+        return self.method == "refiner" or (self.method == "p2sam3d" and self.path.refiner)

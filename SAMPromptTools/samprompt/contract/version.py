@@ -1,3 +1,3 @@
 """The version, readable without the package being installed: Slicer and run.py only put its folder on the path."""
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"

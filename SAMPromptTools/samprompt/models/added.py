@@ -6,28 +6,70 @@ import contextlib
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from samprompt.contract.catalogue import CatalogueEntry, read_catalogue
-from samprompt.contract.errors import OutputError, ParameterError
+from samprompt.contract.errors import OutputError, ParameterError, WeightsMissingError
 from samprompt.contract.places import catalogue, user_catalogue_path, weights_path
-from samprompt.models.registry import LOADERS, load_backbone
+from samprompt.models.adapter import is_adapter, read_adapter
+from samprompt.models.registry import LOADERS, load_entry, noted_architecture
 
-_FIELDS = ("name", "architecture", "file", "title", "size", "sha256", "licence", "input_size", "trained_on")
+_FIELDS = ("name", "architecture", "file", "title", "size", "sha256", "licence", "input_size", "trained_on", "base")
 
 
-def add_model(name: str, path: Path, architecture: str, licence: str = "", trained_on: str = "") -> CatalogueEntry:
+def add_model(
+    name: str, path: Path, architecture: str = "", licence: str = "", trained_on: str = "", base: str = ""
+) -> CatalogueEntry:
     """Give the weights at ``path`` a name; they are loaded once to prove that they fit, and stay where they are.
+
+    ``architecture`` may be left out for files that say it. An adapter's ``base`` is what its file says, or another name
+    or "ARCHITECTURE:PATH" of the same weights.
 
     Raises:
         ParameterError: the name is taken or cannot be one, or the architecture is unknown.
-        WeightsError: the file is missing or does not fit the architecture.
+        WeightsError: the file is missing or does not fit the architecture, or an adapter does not fit its base.
         OutputError: the models folder cannot be written.
+    """
+    check_name(name)
+    path = path.expanduser().resolve()
+    if not path.is_file():
+        raise WeightsMissingError(f"There are no weights at {path}.", "Check the path.")
+    architecture = architecture or noted_architecture(path)
+    if not architecture:
+        raise ParameterError(
+            f"{path} does not say which architecture it is.", f"Add --architecture: one of {', '.join(LOADERS)}."
+        )
+    if architecture not in LOADERS:
+        raise ParameterError(f'"{architecture}" is not an architecture.', f"One of: {', '.join(LOADERS)}.")
+    if is_adapter(path):
+        base = base or read_adapter(path).base
+    elif base:
+        raise ParameterError(f"{path} is not an adapter, so it has no base.", "Leave --base out.")
+    entry = CatalogueEntry(
+        name=name,
+        architecture=architecture,
+        file=str(path),
+        size=path.stat().st_size,
+        licence=licence,
+        trained_on=trained_on,
+        user=True,
+        base=base,
+    )
+    backbone = load_entry(entry, "cpu")
+    entry = replace(entry, input_size=backbone.input_size)
+    _write([*_added(), entry])
+    return entry
+
+
+def check_name(name: str) -> None:
+    """Whether a model can be called so.
+
+    Raises:
+        ParameterError: not a name, or taken.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise ParameterError(f'"{name}" cannot be a name.', "Use letters, digits, dots, dashes and underscores.")
-    if architecture not in LOADERS:
-        raise ParameterError(f'"{architecture}" is not an architecture.', f"One of: {', '.join(LOADERS)}.")
     taken = catalogue().get(name)
     if taken is not None or name in LOADERS:
         raise ParameterError(
@@ -36,20 +78,6 @@ def add_model(name: str, path: Path, architecture: str, licence: str = "", train
             if taken and taken.user
             else "Choose another one.",
         )
-    path = path.expanduser().resolve()
-    backbone = load_backbone(f"{architecture}:{path}", "cpu")
-    entry = CatalogueEntry(
-        name=name,
-        architecture=architecture,
-        file=str(path),
-        size=path.stat().st_size,
-        licence=licence,
-        input_size=backbone.input_size,
-        trained_on=trained_on,
-        user=True,
-    )
-    _write([*_added(), entry])
-    return entry
 
 
 def remove_model(name: str) -> str:

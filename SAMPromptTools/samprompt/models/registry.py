@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 
 from samprompt.contract.catalogue import Catalogue, CatalogueEntry
-from samprompt.contract.errors import ParameterError, WeightsMissingError
+from samprompt.contract.errors import ParameterError, WeightsError, WeightsMissingError
 from samprompt.contract.places import catalogue, weights_path
 from samprompt.contract.progress import Progress
 from samprompt.models import sam, sam2
+from samprompt.models.adapter import apply_adapter, check_base, is_adapter, read_adapter
 from samprompt.models.backbone import Backbone
 from samprompt.models.checkpoint import check_sums, file_sha256, safetensors_metadata
 from samprompt.models.device import choose_device
@@ -61,7 +64,8 @@ def load_backbone(name_or_path: str, device: torch.device | str = "auto", progre
 
     ``name_or_path`` is a name or alias of the catalogue ("tiny", "vit_b", "sam2.1_hiera_tiny", one added by the user;
     downloaded when missing), "ARCHITECTURE:PATH" ("vit_b:/data/mine.pth"), or the path of a safetensors file that says
-    its architecture. ``device`` is a torch device or a name for ``choose_device``.
+    its architecture. An adapter is loaded with the base model it belongs to. ``device`` is a torch device or a name for
+    ``choose_device``.
 
     Raises:
         ParameterError: no such name, or a path without its architecture.
@@ -70,17 +74,83 @@ def load_backbone(name_or_path: str, device: torch.device | str = "auto", progre
         OutOfMemory: the model does not fit.
     """
     where = choose_device(device) if isinstance(device, str) else device
+    return _load(find_weights(name_or_path, progress), where, progress)
+
+
+def load_entry(
+    entry: CatalogueEntry, device: torch.device | str = "auto", progress: Progress | None = None
+) -> Backbone:
+    """Load a model that need not be in the catalogue (yet); otherwise as ``load_backbone``."""
+    where = choose_device(device) if isinstance(device, str) else device
+    return _load(_weights_of(entry, progress), where, progress)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of weights on this machine: ``sha256`` of all of it, ``base`` as in ``CatalogueEntry``."""
+
+    path: Path
+    architecture: str
+    name: str
+    sha256: str
+    base: str = ""
+
+
+def find_weights(name_or_path: str, progress: Progress | None = None) -> Weights:
+    """The file that ``load_backbone`` would load, checked against the catalogue's sums; downloads what is missing.
+
+    Raises:
+        ParameterError, WeightsError, WeightsMissingError: as ``load_backbone``.
+    """
     known = catalogue()
     entry = known.get(name_or_path)
     if entry is not None:
-        path = ensure_weights(entry, progress)
-        digest = check_sums(path, entry, progress)
-        return _loader(entry.architecture)(path, where, entry.architecture, entry.name, digest[:16])
+        return _weights_of(entry, progress)
     architecture, path = _split(name_or_path, known)
     if not path.is_file():
         raise WeightsMissingError(f"There are no weights at {path}.", "Check the path.")
-    digest = file_sha256(path, progress)
-    return _loader(architecture)(path, where, architecture, f"{architecture}:{path.name}", digest[:16])
+    return Weights(path, architecture, f"{architecture}:{path.name}", file_sha256(path, progress))
+
+
+def _weights_of(entry: CatalogueEntry, progress: Progress | None) -> Weights:
+    path = ensure_weights(entry, progress)
+    return Weights(path, entry.architecture, entry.name, check_sums(path, entry, progress), entry.base)
+
+
+def _load(weights: Weights, device: torch.device, progress: Progress | None) -> Backbone:
+    """The model of a file; an adapter is put onto its base."""
+    if not is_adapter(weights.path):
+        if weights.base:
+            raise WeightsError(
+                f'"{weights.name}" should be an adapter of {weights.base}, but {weights.path} is none.',
+                f"Put the adapter back, or: samprompt models remove {weights.name}.",
+            )
+        load = _loader(weights.architecture)
+        return load(weights.path, device, weights.architecture, weights.name, weights.sha256[:16])
+    adapter = read_adapter(weights.path)
+    wanted = weights.base or adapter.base
+    try:
+        base = find_weights(wanted, progress)
+    except ParameterError as error:
+        raise WeightsMissingError(
+            f'The adapter "{weights.name}" belongs to {adapter.base}, and no model {wanted} is known here.',
+            "Add that model first (samprompt models add), then this one with: samprompt models add --base.",
+        ) from error
+    if is_adapter(base.path):
+        raise WeightsError(
+            f'The adapter "{weights.name}" stands on {base.name}, which is an adapter itself.',
+            "Merge that one first: samprompt train merge.",
+        )
+    if weights.architecture != adapter.architecture or base.architecture != adapter.architecture:
+        raise WeightsError(
+            f'The adapter "{weights.name}" is one of {adapter.architecture}; '
+            f"it was called {weights.architecture}, and {base.name} is {base.architecture}.",
+            f"Name {adapter.architecture} as its architecture and {adapter.base} as its base.",
+        )
+    check_base(adapter, weights.name, base.name, base.sha256)
+    backbone = _loader(base.architecture)(base.path, device, base.architecture, weights.name, weights.sha256[:16])
+    apply_adapter(adapter, cast(Any, backbone).model, weights.path)
+    return backbone
 
 
 def _split(text: str, known: Catalogue) -> tuple[str, Path]:
@@ -91,8 +161,7 @@ def _split(text: str, known: Catalogue) -> tuple[str, Path]:
         return architecture, Path(rest).expanduser()
     path = Path(text).expanduser()
     if path.is_file():
-        noted = safetensors_metadata(path).get("architecture", "")
-        noted = _IN_METADATA.get(noted, noted)
+        noted = noted_architecture(path)
         if noted in LOADERS:
             return noted, path
         raise ParameterError(
@@ -103,6 +172,13 @@ def _split(text: str, known: Catalogue) -> tuple[str, Path]:
         raise WeightsMissingError(f"There are no weights at {path}.", "Check the path, or see: samprompt models list.")
     known.find(text)  # raises, naming the nearest models
     raise AssertionError("unreachable")
+
+
+def noted_architecture(path: Path) -> str:
+    """The architecture that a safetensors file says it is of (an adapter: of its base), "" where it says none."""
+    notes = safetensors_metadata(path)
+    noted = notes.get("base_architecture", "") or notes.get("architecture", "")
+    return _IN_METADATA.get(noted, noted)
 
 
 def _loader(architecture: str) -> Loader:

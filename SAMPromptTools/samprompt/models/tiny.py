@@ -21,7 +21,7 @@ from samprompt.models.tiny_encoder import TinyEncoder
 
 ARCHITECTURE = "samprompt-tiny"
 ARCHITECTURE_VERSION = "2"
-_READABLE = ("1", "2")  # the first version is the second without residual blocks in the decoder
+_READABLE = ("1", "2")  # the first version is the second with the decoder of the defaults
 
 
 class TinyModel(nn.Module):
@@ -36,13 +36,14 @@ class TinyModel(nn.Module):
             "matching_dim": 64,
             "input_size": 128,
             "skips": (32, 16),
-            "decoder_blocks": (),  # the first version's decoder had none
+            "decoder_blocks": (),
+            "ellipse": False,
         }
         self.config.update(config or {})
         c = self.config
         skips = tuple(c["skips"])
         self.encoder = TinyEncoder(tuple(c["widths"]), tuple(c["blocks"]), c["dim"], c["matching_dim"], skips)
-        self.decoder = TinyDecoder(c["dim"], c["input_size"], skips, tuple(c["decoder_blocks"]))
+        self.decoder = TinyDecoder(c["dim"], c["input_size"], skips, tuple(c["decoder_blocks"]), bool(c["ellipse"]))
 
 
 class TinyBackbone:

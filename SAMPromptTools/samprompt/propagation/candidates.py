@@ -93,13 +93,17 @@ def fuse(
     error_mm: float,
     parameters: PathParameters,
     belief: float = 1.0,
+    refined: Field | None = None,
 ) -> SliceCandidate:
     """Pixel by pixel what the path's own costs favour: likelihood, decoder and prior added up, slightly smoothed.
 
-    ``belief`` in [0, 1] weighs the first two against the prior.
+    ``belief`` in [0, 1] weighs the first two against the prior; the ``refined`` one (mm, positive inside) takes its
+    share of the prior's place.
     """
     p = parameters
     prior = np.clip(prior_field(guide, pixel) / error_mm, -2.0, 2.0) * 0.5
+    if refined is not None:
+        prior += p.refiner_share * (np.clip(refined / error_mm, -2.0, 2.0) * 0.5 - prior)
     field = (
         belief * p.appearance_weight * np.clip(ratio, -p.log_ratio_clip, p.log_ratio_clip)
         + belief * p.decoder_weight * decoder

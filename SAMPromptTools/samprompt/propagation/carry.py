@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import PropagationParameters
@@ -16,6 +15,7 @@ from samprompt.propagation.doubts import is_gone, leading, measure_doubts
 from samprompt.propagation.encoding import Encoded
 from samprompt.propagation.knowledge import Knowledge
 from samprompt.propagation.path import Section, cheapest_path, unary_costs
+from samprompt.propagation.pieces import keep_pieces
 from samprompt.propagation.proposal import Candidates, propose
 from samprompt.propagation.region import Region
 from samprompt.propagation.result import PromptPoint, prompt_points
@@ -71,7 +71,8 @@ def _choose(proposed: Candidates, region: Region, parameters: PropagationParamet
     for index, found in enumerate(proposed.slices):
         if found.guide is not None:
             ratio, error = proposed.ratios[index], proposed.error_mm
-            fused = fuse(found.decoder, ratio, found.guide, region.pixel, error, p, belief)
+            refined = None if proposed.refined is None else proposed.refined[index]
+            fused = fuse(found.decoder, ratio, found.guide, region.pixel, error, p, belief, refined)
             # P2SAM's answers are part of what is fused: its best prompts are the ones to show
             slices[index].append(replace(fused, points=found.points))
     sections = []
@@ -89,7 +90,12 @@ def _choose(proposed: Candidates, region: Region, parameters: PropagationParamet
                 certainty *= np.float32(np.clip(proposed.beyond[index] / proposed.error_mm, 0.5, p.certainty_cap))
         deviation = np.zeros(len(masks))
         deviation[: len(proposed.deviations[index])] = proposed.deviations[index]
-        unary = unary_costs(masks, evidence, prior, certainty, deviation, area, p)
+        second = None
+        if proposed.refined is not None:
+            field = proposed.refined[index]
+            sure = np.clip(np.abs(field) / proposed.error_mm, 0.5, p.certainty_cap).astype(np.float32)
+            second = (field > 0) & region.inside, sure
+        unary = unary_costs(masks, evidence, prior, certainty, deviation, area, p, second)
         if proposed.priors is not None and proposed.beyond[index] > 0:
             nearest = _nearest_area(proposed.priors, index) * area
             unary[1:] += p.presence_per_mm * proposed.beyond[index] * nearest
@@ -129,9 +135,10 @@ def carry(
     parameters: PropagationParameters,
     progress: Progress,
     name: str,
+    refined: NDArray[np.float32] | None = None,
 ) -> Carried:
-    """Carry one structure; see the module's sentence. ``prior`` as in ``propose``."""
-    proposed = propose(knowledge, encoded, prior, error_mm, backbone, parameters, progress, name)
+    """Carry one structure; see the module's sentence. ``prior`` and ``refined`` as in ``propose``."""
+    proposed = propose(knowledge, encoded, prior, error_mm, backbone, parameters, progress, name, refined)
     progress.step(f"choosing {name}")
     return settle(proposed, knowledge, encoded, prior, backbone, parameters)
 
@@ -159,7 +166,7 @@ def settle(
     values, block = region.back(field)
     mask[block] = values > 0
     if prior is not None:
-        mask = _keep_pieces(mask, prior)
+        mask = keep_pieces(mask, prior)
     doubts = np.zeros(region.scan.shape[0])
     doubts[region.first : region.first + len(doubt)] = doubt
     parts = measure_doubts(proposed, options, chosen, sections, knowledge, encoded, backbone, parameters)
@@ -183,15 +190,3 @@ def _edge_field(field: NDArray[np.float32], pixel: float) -> NDArray[np.float32]
     edge = np.abs(field) < 4.0 * np.maximum(gradient, 1e-6)
     exact = field / np.maximum(gradient, 1e-6) * pixel
     return np.where(edge, exact, prior_field(mask, pixel)).astype(np.float32)
-
-
-def _keep_pieces(mask: NDArray[np.bool_], prior: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Without crumbs: pieces under a twentieth of the largest that do not touch the prior are dropped."""
-    labels, count = ndimage.label(mask)
-    if count <= 1:
-        return mask
-    sizes = ndimage.sum_labels(mask, labels, np.arange(1, count + 1))
-    touching = np.zeros(count + 1, bool)
-    touching[np.unique(labels[prior & mask])] = True
-    keep = np.concatenate([[False], (sizes >= 0.05 * sizes.max()) | touching[1:]])
-    return np.asarray(keep[labels])

@@ -135,12 +135,8 @@ def encode_structures(
 
 
 def on_region(mask: NDArray[np.bool_], encoded: Encoded) -> NDArray[np.bool_]:
-    """A mask of the visit's grid on the region's pixels; a section smaller than a pixel keeps its best-covered one."""
-    soft = encoded.region.sample(mask.astype(np.float32), 0.0)
-    result = soft >= 0.5
-    for index in np.flatnonzero(~result.any(axis=(1, 2)) & (soft.max(axis=(1, 2)) > 0.05)):
-        result[index] = soft[index] >= soft[index].max()
-    return np.asarray(result)
+    """A mask of the visit's grid on the region's pixels; see ``Region.mask``."""
+    return encoded.region.mask(mask)
 
 
 @torch.inference_mode()

@@ -23,6 +23,9 @@ Mask = NDArray[np.bool_]
 _ROUTE_WORDS = {
     "model": "model",
     "thin": "prior only: thin",
+    "thin refined": "prior refined: thin",
+    "refined": "prior refined",
+    "not refined": "prior only: not aligned",
     "small": "prior only: very small",
     "geometric": "geometry only: planning construct",
 }
@@ -38,8 +41,9 @@ def judge(
     route: Route,
     carried: Carried | None,
     parameters: PropagationParameters,
+    saturated: float = 0.0,
 ) -> Trust:
-    """Trust of one result; everything in the common axes."""
+    """Trust of one result; everything in the common axes. ``saturated`` as in ``RefinedPrior``."""
     grid = target.volume.grid
     parts: dict[str, float] = {"absent": float(not mask.any())}
     parts["without_model"] = float(carried is None)
@@ -48,6 +52,7 @@ def judge(
     elif mask.any() or prior.any():
         # copied, rigidly moved or found slice by slice: the aligned contour is the best second opinion there is
         parts["disagreement"] = 1.0 - dice(mask, prior)
+        parts["saturated"] = saturated
     parts["alignment"] = 1.0 - alignment.quality
     shown = mask if mask.any() else prior
     cnr = contrast_to_noise(target.volume, shown) if shown.any() else math.nan

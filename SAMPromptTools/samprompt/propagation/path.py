@@ -32,12 +32,15 @@ def unary_costs(
     deviation: NDArray[np.float64],
     pixel_area: float,
     parameters: PathParameters,
+    refined: tuple[Masks, NDArray[np.float32]] | None = None,
 ) -> NDArray[np.float64]:
     """Cost (N,) of each candidate on its own.
 
     ``fields`` (P, P) is the evidence per pixel (weighted log-likelihood ratio and decoder logit, positive inside);
     ``prior`` is the warped prior's section or None; ``certainty`` (P, P) weighs disagreement with it;
     ``deviation`` (N,) is the retrieval distance in standard deviations of the baseline's own, 0 where unknown.
+    ``refined`` is the refined prior's section and the certainty of its own, which take ``refiner_share`` of the prior's
+    place; the margin is asked for leaving the warped prior all the same.
     """
     flat = masks.reshape(len(masks), -1).astype(np.float32)
     area = flat.sum(axis=1) * pixel_area
@@ -45,7 +48,11 @@ def unary_costs(
     cost = cost + parameters.transport_weight * np.clip(deviation, 0.0, 5.0) * area
     if prior is not None:
         differs = (masks != prior[None]).reshape(len(masks), -1).astype(np.float32)
-        cost = cost + parameters.prior_weight * (differs @ certainty.ravel()) * pixel_area
+        share = 0.0 if refined is None else parameters.refiner_share
+        cost = cost + (1.0 - share) * parameters.prior_weight * (differs @ certainty.ravel()) * pixel_area
+        if refined is not None:
+            other = (masks != refined[0][None]).reshape(len(masks), -1).astype(np.float32)
+            cost = cost + share * parameters.prior_weight * (other @ refined[1].ravel()) * pixel_area
         # any way of leaving the prior must gain more than a margin
         left = differs.sum(axis=1) > 0
         cost = cost + left * parameters.leave_prior_margin * float(prior.sum()) * pixel_area

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from samprompt.contract.errors import EnvironmentProblem, StructureError
 from samprompt.contract.progress import Progress
-from samprompt.contract.propagation import PropagationParameters
+from samprompt.contract.propagation import METHODS_WITHOUT_MODEL, PropagationParameters
 from samprompt.models.backbone import Backbone
+from samprompt.models.refiner import Refiner, load_refiner
 from samprompt.propagation.align import Alignment, align_rigid, align_structures, warp_mask
 from samprompt.propagation.align.transform import copied_mask
 from samprompt.propagation.carry import Carried, carry
@@ -30,10 +31,11 @@ from samprompt.propagation.knowledge import (
     token_width,
 )
 from samprompt.propagation.outcome import judge, summarise
+from samprompt.propagation.refining import refine_prior, refined_fields
 from samprompt.propagation.region import make_region
 from samprompt.propagation.reliability import baseline_separation, measure_reliability
 from samprompt.propagation.result import PromptPoint, StructureOutcome, VisitResult
-from samprompt.propagation.routing import Route, route_of
+from samprompt.propagation.routing import Route, route_of, route_without_model
 from samprompt.space.orientation import Orientation, slice_normal, towards
 from samprompt.space.structure import Structure
 from samprompt.space.visit import Visit
@@ -94,6 +96,7 @@ def propagate_visits(
     Raises:
         StructureError: no structure, or an empty one.
         EnvironmentProblem: the method needs a model and none was given.
+        WeightsError: the method needs the prior refiner, and its weights are missing or unfit.
         Cancelled: through ``progress``.
     """
     parameters = parameters or PropagationParameters()
@@ -105,7 +108,7 @@ def propagate_visits(
             raise StructureError(
                 f"Structure {structure.name!r} is empty on the baseline.", "Leave it out or contour it."
             )
-    if backbone is None and parameters.method in ("p2sam3d", "p2sam", "persam"):
+    if backbone is None and parameters.method not in METHODS_WITHOUT_MODEL:
         raise EnvironmentProblem(f"Method {parameters.method} needs a model.", "Name one with --model.")
     patient = _Patient(baseline, backbone, parameters, progress, references, cache if cache is not None else {})
     for followup in followups:
@@ -126,6 +129,9 @@ class _Patient:
     ) -> None:
         self.original, self.backbone, self.parameters = baseline, backbone, parameters
         self.progress, self.references, self.cache = progress, references, cache
+        self.refiner: Refiner | None = None
+        if parameters.uses_refiner:
+            self.refiner = load_refiner(device="cpu" if backbone is None else backbone.device)
         self.framed: dict[int, _Framed] = {}
         self.contoured: dict[int, list[_Framed]] = {}
         self.groups: dict[int, list[Group]] = {}
@@ -166,9 +172,13 @@ class _Patient:
                 masks[n], prompts[n] = prompted.mask, prompted.prompts
                 routes[n] = Route("model")
             seconds["prompting"] = time.perf_counter() - began
+        elif self.parameters.method == "refiner":
+            for n, structure in enumerate(base.structures):
+                routes[n] = route_without_model(structure, alignments[n].trusted)
         elif self.parameters.method == "p2sam3d" and self.backbone is not None:
             for group in self._groups(normal, base):
                 self._carry_group(normal, group, base, target, alignments, priors, routes, carried, seconds)
+        saturated = self._refine(base, target.visit, alignments, priors, routes, masks, seconds)
         began = time.perf_counter()
         outcomes: list[StructureOutcome] = []
         for n, structure in enumerate(base.structures):
@@ -176,7 +186,10 @@ class _Patient:
             found = carried.get(n)
             mask = found.mask if found is not None else masks.get(n, priors[n])
             route = routes.get(n, Route(self.parameters.method))
-            trust = judge(base, target.visit, structure, mask, priors[n], alignments[n], route, found, self.parameters)
+            trust = judge(
+                base, target.visit, structure, mask, priors[n], alignments[n], route, found, self.parameters,
+                saturated.get(n, 0.0),
+            )  # fmt: skip
             outcomes.append(
                 summarise(
                     self.original.structures[n],
@@ -198,6 +211,28 @@ class _Patient:
         reasons = dict.fromkeys(reason for a in alignments for reason in a.reasons)
         visit = replace(followup, structures=tuple(o.structure for o in outcomes))
         return VisitResult(visit, tuple(outcomes), seconds, quality, tuple(reasons))
+
+    def _refine(
+        self,
+        base: Visit,
+        target: Visit,
+        alignments: list[Alignment],
+        priors: dict[int, NDArray[np.bool_]],
+        routes: dict[int, Route],
+        masks: dict[int, NDArray[np.bool_]],
+        seconds: dict[str, float],
+    ) -> dict[int, float]:
+        """Masks of the structures whose road is the refined prior alone; how far each was moved to the limit."""
+        if self.refiner is None:
+            return {}
+        began, saturated = time.perf_counter(), {}
+        for n, structure in enumerate(base.structures):
+            if routes[n].kind in ("refined", "thin refined") and alignments[n].trusted and priors[n].any():
+                self.progress.step(f"refining {structure.name}", n, len(base.structures))
+                found = refine_prior(self.refiner, base, structure, target, priors[n], alignments[n], self.parameters)
+                masks[n], saturated[n] = found.mask, found.saturated
+        seconds["refining"] = seconds.get("refining", 0.0) + time.perf_counter() - began
+        return saturated
 
     def _align(self, base: Visit, target: _Framed) -> list[Alignment]:
         """Alignment of every structure; kept in the cache by the volumes' identity."""
@@ -251,7 +286,8 @@ class _Patient:
         assert backbone is not None
         grid = target.volume.grid
         for n in group.members:
-            routes[n] = route_of(base.structures[n], token_width(group, backbone))
+            thin_refined = self.refiner is not None and alignments[n].trusted
+            routes[n] = route_of(base.structures[n], token_width(group, backbone), thin_refined)
         wanted = [n for n in group.members if routes[n].kind == "model"]
         lost = [n for n in wanted if not alignments[n].trusted or not priors[n].any()]
         for trusted in (True, False):
@@ -284,10 +320,19 @@ class _Patient:
                 began = time.perf_counter()
                 knowledge = self._know(normal, here, group, n, base)
                 seconds["baseline"] = seconds.get("baseline", 0.0) + time.perf_counter() - began
+                refined = None
+                if trusted and self.refiner is not None:
+                    began = time.perf_counter()
+                    self.progress.step(f"refining {base.structures[n].name}")
+                    refined, _ = refined_fields(
+                        self.refiner, encoded.grey, on_region(priors[n], encoded), region, group.window, base.volume,
+                        alignments[n], parameters.path.refiner_dead_zone,
+                    )  # fmt: skip
+                    seconds["refining"] = seconds.get("refining", 0.0) + time.perf_counter() - began
                 began = time.perf_counter()
                 carried[n] = carry(
                     knowledge, encoded, priors[n] if trusted else None, alignments[n].error_mm, backbone, parameters,
-                    self.progress, base.structures[n].name,
+                    self.progress, base.structures[n].name, refined,
                 )  # fmt: skip
                 seconds["prompting"] = seconds.get("prompting", 0.0) + time.perf_counter() - began
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,16 +12,20 @@ from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import PropagationParameters
 from samprompt.models.backbone import Backbone
 from samprompt.prompting.retrieval import EMPTY_DISTANCE
-from samprompt.propagation.candidates import CandidateMaker, Request, SliceCandidates
+from samprompt.propagation.candidates import CandidateMaker, Request, SliceCandidate, SliceCandidates
 from samprompt.propagation.encoding import Encoded
 from samprompt.propagation.knowledge import Knowledge, on_region
 
+REFINED = "refined by network"
 _SLICES_AT_ONCE = 16  # prompted together: enough to fill the decoder, few enough to feel a cancel
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Everything about the slices of one structure that does not depend on the path's constants."""
+    """Everything about the slices of one structure that does not depend on the path's constants.
+
+    ``refined`` (slices, P, P) is the signed distance of the refined prior in mm, None without the refiner.
+    """
 
     slices: tuple[SliceCandidates, ...]
     ratios: NDArray[np.float32]
@@ -31,6 +35,7 @@ class Candidates:
     error_mm: float
     reliability: float
     bias: float
+    refined: NDArray[np.float32] | None = None
 
 
 def propose(
@@ -42,8 +47,12 @@ def propose(
     parameters: PropagationParameters,
     progress: Progress,
     name: str,
+    refined: NDArray[np.float32] | None = None,
 ) -> Candidates:
-    """All candidates of all slices; ``prior`` is the warped prior on the follow-up's grid, None when not trusted."""
+    """All candidates of all slices; ``prior`` is the warped prior on the follow-up's grid, None when not trusted.
+
+    ``refined`` as in ``Candidates``.
+    """
     maker = CandidateMaker(backbone, knowledge.reference, parameters, error_mm)
     region = encoded.region
     priors = on_region(prior, encoded) if prior is not None else None
@@ -68,11 +77,22 @@ def propose(
         progress.step(f"prompting {name}", start, len(requests))
         some = requests[start : start + _SLICES_AT_ONCE]
         for request, found in zip(some, maker.make(encoded, some), strict=True):
+            if refined is not None:
+                found = _with_refined(found, refined[request.index], ~region.inside)
             slices[request.index] = found
     deviations = [_deviations(maker, knowledge, encoded, index, found) for index, found in enumerate(slices)]
     return Candidates(
-        tuple(slices), ratios, priors, tuple(deviations), beyond, maker.error_mm, knowledge.reliability, knowledge.bias
-    )
+        tuple(slices), ratios, priors, tuple(deviations), beyond, maker.error_mm, knowledge.reliability,
+        knowledge.bias, refined,
+    )  # fmt: skip
+
+
+def _with_refined(found: SliceCandidates, field: NDArray[np.float32], outside: NDArray[np.bool_]) -> SliceCandidates:
+    """The slice's candidates and the refined prior's section, where it has one."""
+    candidate = SliceCandidate(REFINED, np.where(outside, np.float32(-1000.0), field))
+    if not candidate.mask.any():
+        return found
+    return replace(found, candidates=(*found.candidates, candidate))
 
 
 def _deviations(

@@ -44,6 +44,14 @@ class Region:
         result = np.matmul(np.matmul(self.rows, block), self.columns.T)
         return np.asarray(result + np.float32(fill), dtype=np.float32)
 
+    def mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """A mask of the scan on the region's pixels; a section smaller than a pixel keeps its best-covered one."""
+        soft = self.sample(mask.astype(np.float32), 0.0)
+        result = soft >= 0.5
+        for index in np.flatnonzero(~result.any(axis=(1, 2)) & (soft.max(axis=(1, 2)) > 0.05)):
+            result[index] = soft[index] >= soft[index].max()
+        return np.asarray(result)
+
     def back(self, field: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[slice, slice, slice]]:
         """A field (slices, P, P) linearly interpolated at the scan's own pixels, and the block of the scan it fills."""
         rows, j0, j1 = _interpolation(self.scan, self.grid, axis=1)

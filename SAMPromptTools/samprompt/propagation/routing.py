@@ -17,14 +17,20 @@ _THIN_TOKENS = 3.0
 
 @dataclass(frozen=True)
 class Route:
-    """``kind`` is "model", "thin", "geometric" or "small"; ``note`` says why in words."""
+    """``kind`` is "model", "thin", "geometric" or "small", or with the refiner alone "refined", "thin refined" or
+
+    "not refined"; ``note`` says why in words.
+    """
 
     kind: str
     note: str = ""
 
 
-def route_of(structure: Structure, token_mm: float) -> Route:
-    """The road of ``structure`` when a matching token is ``token_mm`` wide in its region."""
+def route_of(structure: Structure, token_mm: float, refiner: bool = False) -> Route:
+    """The road of ``structure`` when a matching token is ``token_mm`` wide in its region.
+
+    With ``refiner`` the prior of a thin structure is refined; otherwise it is taken as it is.
+    """
     if _GEOMETRIC.search(structure.name):
         return Route(
             "geometric",
@@ -35,12 +41,23 @@ def route_of(structure: Structure, token_mm: float) -> Route:
         return Route("small", f"{structure.name} has only {count} voxels: it was moved with the patient only.")
     width = typical_width(structure)
     if width < _THIN_TOKENS * token_mm:
+        follows = "the registration, refined by its own network" if refiner else "the registration only"
         return Route(
-            "thin",
+            "thin refined" if refiner else "thin",
             f"{structure.name} is typically {width:.0f} mm wide, too thin for the model's {token_mm:.1f} mm tokens: "
-            "it follows the registration only.",
+            f"it follows {follows}.",
         )
     return Route("model")
+
+
+def route_without_model(structure: Structure, aligned: bool) -> Route:
+    """The road of ``structure`` when the refiner alone looks at it; ``aligned``: whether its alignment is trusted."""
+    route = route_of(structure, 0.0)
+    if route.kind != "model":
+        return route
+    if not aligned:
+        return Route("not refined", f"{structure.name} follows the registration, which is not trusted, as it is.")
+    return Route("refined")
 
 
 def typical_width(structure: Structure) -> float:

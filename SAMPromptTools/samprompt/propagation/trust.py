@@ -21,6 +21,7 @@ _WORDS: tuple[tuple[str, float, str], ...] = (
     ("unreliable", 0.7, "on the baseline itself the model finds this structure's edge poorly"),
     ("separation", 0.5, "inside and outside of the result look alike to the model"),
     ("without_model", 2.0, ""),  # said by the route
+    ("saturated", 0.1, "the refiner moved {share:.0f} % of the contour as far as it may (a larger change?)"),
     ("change", 0.2, "the volume changed by more than a factor of two ({percent:+.0f} %)"),
     ("border", 0.05, "the result reaches the border of the scan"),
     ("departure", 0.3, "the result differs much from the aligned contour (Dice {good:.2f}); a true change can do that"),
@@ -54,7 +55,7 @@ def score_trust(
         if value >= worth and load < 0 and not (gone and name in _OF_A_RESULT):
             text = words.format(
                 value=value, good=max(0.0, 1.0 - value), cnr=parts.get("cnr", math.nan),
-                percent=parts.get("percent", math.nan),
+                percent=parts.get("percent", math.nan), share=100.0 * value,
             )  # fmt: skip
             loads.append((load, text))
     score = 1.0 / (1.0 + math.exp(-total))

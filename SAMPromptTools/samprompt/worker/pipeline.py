@@ -19,18 +19,18 @@ from samprompt.contract.errors import OutOfMemory, ParameterError
 from samprompt.contract.memory import is_out_of_memory
 from samprompt.contract.messages import JobEvent
 from samprompt.contract.progress import Progress
-from samprompt.contract.propagation import METHODS, PropagationParameters
+from samprompt.contract.propagation import METHODS, METHODS_WITHOUT_MODEL, PropagationParameters
 from samprompt.contract.version import VERSION
 from samprompt.io.summary import InputFile, Provenance
 from samprompt.models.backbone import Backbone
 from samprompt.models.device import release_cached_memory
+from samprompt.models.refiner import load_refiner
 from samprompt.models.registry import load_backbone
 from samprompt.propagation.patient import PropagateVisits, propagate_visits
 from samprompt.propagation.result import VisitResult
 from samprompt.worker.inputs import Inputs
 
 ON_THE_CPU = "The GPU's memory ran out; this visit was computed on the CPU."
-METHODS_WITHOUT_MODEL = ("copied", "rigid", "deformable")
 
 
 class LoadModel(Protocol):
@@ -149,15 +149,21 @@ def _is_gpu_full(error: Exception, backbone: Backbone | None) -> bool:
 
 def provenance_of(choices: Choices, backbone: Backbone | None, files: Sequence[InputFile]) -> Provenance:
     """What made the results of this run."""
+    parameters = asdict(choices.parameters)
+    name, fingerprint = (backbone.name, backbone.fingerprint) if backbone is not None else ("", "")
+    if choices.parameters.uses_refiner:
+        parameters["refiner_fingerprint"] = load_refiner().fingerprint
+    if choices.parameters.method == "refiner":
+        name, fingerprint = "refiner", load_refiner().fingerprint
     return Provenance(
         VERSION,
         choices.parameters.method,
-        backbone.name if backbone is not None else "",
-        backbone.fingerprint if backbone is not None else "",
+        name,
+        fingerprint,
         str(backbone.device) if backbone is not None else "cpu",
         f"{platform.system()} {platform.machine()}",
         ".".join(str(n) for n in sys.version_info[:3]),
         datetime.now().astimezone().isoformat(timespec="seconds"),
-        asdict(choices.parameters),
+        parameters,
         tuple(files),
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from samprompt_training.core.recipe import LoopRecipe
+from samprompt_training.lesions import LesionParameters
+from samprompt_training.scenes import SceneParameters
 
 Shares = dict[str, float]
 
@@ -25,9 +27,19 @@ class TinyRecipe(LoopRecipe):
     size: int = Field(128, description="side of the images in pixels; also the input size of the model", ge=64)
     widths: tuple[int, int, int, int] = Field((24, 48, 96, 192), description="channels of the encoder's stages")
     blocks: tuple[int, int, int, int] = Field((1, 2, 3, 3), description="residual blocks of the encoder's stages")
+    skips: tuple[int, int] = Field((32, 16), description="channels of the decoder at strides 4 and 2")
+    decoder_blocks: tuple[int, int, int] | None = Field(
+        None, description="residual blocks of the decoder at strides 8, 4, 2; none: one convolution each at 4 and 2"
+    )
+    ellipse: bool = Field(False, description="boxes are also drawn as the ellipse that touches their edges")
+    lesions: LesionParameters = Field(LesionParameters(), description="what the scenes' lesions look like")
     objects: int = Field(2, description="objects prompted per image and step", ge=1)
     prompts: Shares = Field(PROMPTS, description="how often each kind of first prompt is given")
     reuse: int = Field(2, description="steps that show the same scenes, every second time mirrored", ge=1)
     score_weight: float = Field(0.3, description="of predicted IoU and presence, against the mask's loss", ge=0)
     contrast_weight: float = Field(0.1, description="of the correspondence between the visits", ge=0)
     validation_scenes: int = Field(64, description="scenes, never trained on, that the metric is taken on", ge=8)
+
+    def scenes(self) -> SceneParameters:
+        """Parameters of the generator."""
+        return SceneParameters(size=self.size, lesions=self.lesions)

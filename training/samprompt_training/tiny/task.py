@@ -15,7 +15,7 @@ from torch import Tensor
 from samprompt_training.core.task import Draws, Trained
 from samprompt_training.fields import Random
 from samprompt_training.prompts import choose_objects
-from samprompt_training.scenes import SceneParameters, Scenes
+from samprompt_training.scenes import Scenes
 from samprompt_training.stream import SceneStream
 from samprompt_training.tiny.losses import correspondence_loss, mask_loss, score_loss
 from samprompt_training.tiny.prompting import Given, first_prompts, next_prompts
@@ -29,7 +29,14 @@ class TinyTrained(Trained):
     def __init__(self, recipe: TinyRecipe) -> None:
         super().__init__()
         self.recipe = recipe
-        config = {"input_size": recipe.size, "widths": recipe.widths, "blocks": recipe.blocks}
+        config = {
+            "input_size": recipe.size,
+            "widths": recipe.widths,
+            "blocks": recipe.blocks,
+            "skips": recipe.skips,
+            "decoder_blocks": recipe.decoder_blocks or (),
+            "ellipse": recipe.ellipse,
+        }
         self.model = TinyModel(config).to(memory_format=torch.channels_last)
 
     def forward(self, batch: Scenes, draws: Draws, carried: Any = None) -> tuple[Tensor, dict[str, Tensor], Any]:
@@ -85,7 +92,7 @@ class TinyTask:
         """Scenes of every step; a batch depends on seed, step and rank alone."""
         reuse = self.recipe.reuse
         seed = self.recipe.seed * world + rank
-        stream = SceneStream(seed, self.recipe.batch, SceneParameters(size=self.recipe.size), first_step // reuse)
+        stream = SceneStream(seed, self.recipe.batch, self.recipe.scenes(), first_step // reuse)
         step = first_step
         for scenes in stream.loader():
             while True:

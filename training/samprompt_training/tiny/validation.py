@@ -12,7 +12,7 @@ from torch import Tensor
 
 from samprompt_training.fields import Random
 from samprompt_training.prompts import choose_objects
-from samprompt_training.scenes import SceneParameters, Scenes, make_scenes
+from samprompt_training.scenes import Scenes, make_scenes
 from samprompt_training.tiny.prompting import first_prompts
 from samprompt_training.tiny.recipe import TinyRecipe
 
@@ -59,7 +59,7 @@ class Validation:
 
     def _made(self) -> list[Scenes]:
         if not self._scenes:
-            random, parameters = Random(_SEED, torch.device("cpu")), SceneParameters(size=self.recipe.size)
+            random, parameters = Random(_SEED, torch.device("cpu")), self.recipe.scenes()
             for _ in range(self.recipe.validation_scenes // _AT_ONCE):
                 self._scenes.append(make_scenes(random, _AT_ONCE, parameters))
         return self._scenes
