@@ -88,6 +88,7 @@ def merge(
 def tiny(
     out: Annotated[Path, typer.Option(help=OUT)],
     recipe: Annotated[str, typer.Option(help="A recipe's file, or the name of a shipped one.")] = "tiny",
+    start: Annotated[Path | None, typer.Option(help="Weights of the same sizes to go on from.")] = None,
     minutes: Annotated[float, typer.Option(help=MINUTES)] = 0.0,
     device: Annotated[str, typer.Option(help=DEVICE)] = "auto",
     as_json: AsJson = False,
@@ -99,7 +100,7 @@ def tiny(
         from samprompt_training.tiny.task import TinyTask
 
     chosen = load_recipe(recipe, TinyRecipe)
-    _train(TinyTask(chosen), chosen, out, minutes, device, as_json)
+    _train(TinyTask(chosen, start), chosen, out, minutes, device, as_json)
 
 
 @train_app.command()

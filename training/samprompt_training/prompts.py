@@ -16,11 +16,12 @@ from samprompt_training.scenes import Scenes
 MINIMUM_AREA = 20  # pixels; smaller pieces have no shape at the mask's stride 2
 
 
-def choose_objects(scenes: Scenes, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def choose_objects(scenes: Scenes, rng: np.random.Generator, centred: float = 0.2) -> tuple[Tensor, Tensor]:
     """One object per image: target masks and the priors of it, both (V * B, 1, S, S) in {0, 1}; visits outermost.
 
-    Lesions (50 %), organs and tubes (30 %): the prior at the second visit is the first visit's mask, registered, and
-    the target may have shrunk, grown or vanished. Otherwise one connected piece of anything, whose prior is itself.
+    Lesions (50 %; the share ``centred`` of all is the one that most images are centred on), organs and tubes (30 %): the
+    prior at the second visit is the first visit's mask, registered, and the target may have shrunk, grown or vanished.
+    Otherwise one connected piece of anything, whose prior is itself.
     """
     labels = scenes.labels.cpu().numpy()
     registered = sample_at(scenes.labels[0][:, None].float(), scenes.places, mode="nearest")[:, 0]
@@ -29,7 +30,7 @@ def choose_objects(scenes: Scenes, rng: np.random.Generator) -> tuple[Tensor, Te
     targets = np.zeros((visits, batch, size, size), np.float32)
     priors = np.zeros_like(targets)
     for b in range(batch):
-        chosen = _instance(labels[0, b], rng)
+        chosen = _instance(labels[0, b], rng, centred)
         for v in range(visits):
             if chosen is not None:
                 targets[v, b] = labels[v, b] == chosen
@@ -41,7 +42,7 @@ def choose_objects(scenes: Scenes, rng: np.random.Generator) -> tuple[Tensor, Te
     return torch.from_numpy(targets).reshape(shape).to(device), torch.from_numpy(priors).reshape(shape).to(device)
 
 
-def _instance(labels: np.ndarray, rng: np.random.Generator) -> int | None:
+def _instance(labels: np.ndarray, rng: np.random.Generator, centred: float) -> int | None:
     """A lesion, an organ or a tube of the first visit that is large enough; None for a piece of anything."""
     draw = rng.random()
     if draw >= 0.8:
@@ -49,8 +50,8 @@ def _instance(labels: np.ndarray, rng: np.random.Generator) -> int | None:
     present, areas = np.unique(labels, return_counts=True)
     present = present[(areas >= MINIMUM_AREA) & (areas <= 0.45 * labels.size)]
     lesions, others = present[present >= FIRST_LESION], present[(present >= ORGANS) & (present < FIRST_LESION)]
-    if draw < 0.2 and FIRST_LESION in lesions:
-        return FIRST_LESION  # the one that most images are centred on
+    if draw < centred and FIRST_LESION in lesions:
+        return FIRST_LESION
     wanted = lesions if draw < 0.5 else others
     return int(rng.choice(wanted)) if len(wanted) else None
 

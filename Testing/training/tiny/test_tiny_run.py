@@ -10,6 +10,7 @@ import pytest
 import torch
 from samprompt.contract.errors import ParameterError
 from samprompt.models.tiny import load_tiny
+from samprompt.models.tiny_decoder import draw_dense
 from samprompt_training.core.loop import train
 from samprompt_training.core.recipe import load_recipe
 from samprompt_training.core.task import Draws
@@ -102,10 +103,11 @@ def test_an_object_that_is_gone_gets_the_box_of_its_prior_and_no_positive_point(
 
 
 def test_the_loss_reaches_every_parameter() -> None:
-    task = TinyTask(recipe(objects=12))
+    r = recipe(objects=12)
+    task = TinyTask(r)
     loss, parts, carried = task.trained(make_scenes(Random(1, CPU), 2, SceneParameters(size=64)), Draws(1, 0, 0))
     assert carried is None
-    weighted = parts["mask"] + 0.3 * parts["score"] + 0.1 * parts["contrast"]
+    weighted = parts["mask"] + r.score_weight * parts["score"] + r.contrast_weight * parts["contrast"]
     assert float(loss.detach()) == pytest.approx(float(weighted), rel=1e-5)
     loss.backward()
     silent = [name for name, p in task.trained.named_parameters() if p.grad is None or not bool(p.grad.any())]
@@ -149,3 +151,32 @@ def test_the_validation_says_what_prior_and_ellipse_are_worth_by_themselves() ->
     assert set(PROMPTS) <= set(figures)
     assert 0.5 < figures["ellipse"] < 0.9
     assert 0.5 < figures["prior as given"] < 0.95
+
+
+def test_a_run_can_start_from_weights_and_first_answers_as_they_did(tmp_path: Path) -> None:
+    first = TinyTask(recipe(seed=5))
+    first.export(first.trained, tmp_path / "first.safetensors", {})
+    wider = TinyTask(recipe(ellipse=True), start=tmp_path / "first.safetensors")
+    scenes = make_scenes(Random(1, CPU), 2, SceneParameters(size=64))
+    boxes = torch.tensor([[10.0, 12.0, 40.0, 50.0]]).expand(4, 4)
+    answers = []
+    for model in (load_tiny(tmp_path / "first.safetensors").model, wider.trained.model.eval()):
+        with torch.no_grad():
+            tokens, _matching, skip4, skip2 = model.encoder(scenes.images.flatten(0, 1))
+            answers.append(model.decoder(tokens, skip4, skip2, None, boxes, None)[0])
+    assert torch.allclose(answers[0], answers[1], atol=1e-5)
+    wider.export(wider.trained, tmp_path / "wider.safetensors", {})
+    assert load_tiny(tmp_path / "wider.safetensors").model.config["ellipse"] is True
+    with pytest.raises(ParameterError, match="other sizes"):
+        TinyTask(recipe(widths=(16, 16, 32, 64)), start=tmp_path / "first.safetensors")
+
+
+def test_a_box_drawn_as_an_ellipse_is_one_in_its_middle_and_nothing_on_its_edges() -> None:
+    boxes = torch.tensor([[8.0, 16.0, 40.0, 32.0]])
+    drawn = draw_dense(48, 48.0, None, None, boxes, None, 1, CPU, ellipse=True)[0, 4]
+    y, x = torch.meshgrid(torch.arange(48) + 0.5, torch.arange(48) + 0.5, indexing="ij")
+    inside = ((x - 24) / 16) ** 2 + ((y - 24) / 8) ** 2 < 1
+    assert torch.equal(drawn > 0, inside)
+    assert float(drawn.max()) > 0.98
+    assert float(drawn.min()) == -1.0
+    assert draw_dense(48, 48.0, None, None, boxes, None, 1, CPU).shape[1] == 4

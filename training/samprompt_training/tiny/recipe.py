@@ -33,6 +33,9 @@ class TinyRecipe(LoopRecipe):
     )
     ellipse: bool = Field(False, description="boxes are also drawn as the ellipse that touches their edges")
     lesions: LesionParameters = Field(LesionParameters(), description="what the scenes' lesions look like")
+    centred: float = Field(
+        0.2, description="share of objects that are the lesion most images are centred on", ge=0, le=0.5
+    )
     objects: int = Field(2, description="objects prompted per image and step", ge=1)
     prompts: Shares = Field(PROMPTS, description="how often each kind of first prompt is given")
     reuse: int = Field(2, description="steps that show the same scenes, every second time mirrored", ge=1)

@@ -20,6 +20,7 @@ from samprompt_training.stream import SceneStream
 from samprompt_training.tiny.losses import correspondence_loss, mask_loss, score_loss
 from samprompt_training.tiny.prompting import Given, first_prompts, next_prompts
 from samprompt_training.tiny.recipe import TinyRecipe
+from samprompt_training.tiny.start import start_from
 from samprompt_training.tiny.validation import Validation
 
 
@@ -52,7 +53,7 @@ class TinyTrained(Trained):
             # a click says least and needs most corrections: the user of clicks gives a second and a third
             passes = 3 if kind in ("click", "points") else 2
             share = 1.0 / (recipe.objects * passes)
-            target, prior = choose_objects(batch, rng)
+            target, prior = choose_objects(batch, rng, recipe.centred)
             small = F.avg_pool2d(target, 2)
             given = first_prompts(random, kind, target, prior, recipe.size // 2)
             for number in range(passes):
@@ -74,10 +75,12 @@ class TinyTask:
 
     monitor = "mean"
 
-    def __init__(self, recipe: TinyRecipe) -> None:
+    def __init__(self, recipe: TinyRecipe, start: Path | None = None) -> None:
+        """``start`` are weights of the same sizes to go on from; a run that is resumed does not look at them."""
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.trained = TinyTrained(recipe)
+        self._notes = {} if start is None else {"started_from": start_from(self.trained.model, start)}
         self._validation = Validation(recipe)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -107,7 +110,7 @@ class TinyTask:
 
     def export(self, trained: TinyTrained, path: Path, notes: dict[str, str]) -> None:
         """Weights as users load them."""
-        save_tiny(trained.model, path, notes)
+        save_tiny(trained.model, path, {**self._notes, **notes})
 
 
 __all__ = ["Given", "TinyTask", "TinyTrained"]
