@@ -19,7 +19,7 @@ MINIMUM_AREA = 20  # pixels; smaller pieces have no shape at the mask's stride 2
 def choose_objects(scenes: Scenes, rng: np.random.Generator, centred: float = 0.2) -> tuple[Tensor, Tensor]:
     """One object per image: target masks and the priors of it, both (V * B, 1, S, S) in {0, 1}; visits outermost.
 
-    Lesions (50 %; the share ``centred`` of all is the one that most images are centred on), organs and tubes (30 %): the
+    Lesions (50 %; the share ``centred`` of all is what most images are centred on), organs and tubes (30 %): the
     prior at the second visit is the first visit's mask, registered, and the target may have shrunk, grown or vanished.
     Otherwise one connected piece of anything, whose prior is itself.
     """
