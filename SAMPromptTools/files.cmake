@@ -352,6 +352,7 @@ set(SAMPROMPTTOOLS_TRAINING_FILES
   "samprompt_training/recipes/adapt_lora.yaml"
   "samprompt_training/recipes/refiner.yaml"
   "samprompt_training/recipes/tiny.yaml"
+  "samprompt_training/recipes/tiny_first.yaml"
   "samprompt_training/refiner/__init__.py"
   "samprompt_training/refiner/__main__.py"
   "samprompt_training/refiner/losses.py"
@@ -367,6 +368,7 @@ set(SAMPROMPTTOOLS_TRAINING_FILES
   "samprompt_training/tiny/losses.py"
   "samprompt_training/tiny/prompting.py"
   "samprompt_training/tiny/recipe.py"
+  "samprompt_training/tiny/start.py"
   "samprompt_training/tiny/task.py"
   "samprompt_training/tiny/validation.py"
 )
