@@ -7,9 +7,6 @@ so an untrained one gives the prior back.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -20,13 +17,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from scipy import ndimage
 from torch import Tensor, nn
 
 from samprompt import resources
-from samprompt.contract.errors import WeightsError, WeightsMissingError
+from samprompt.models.checkpoint import file_sha256
+from samprompt.models.own_weights import read_own_weights, save_own_weights
 from samprompt.models.tiny_encoder import ResidualBlock
 
 ARCHITECTURE = "samprompt-refiner"
@@ -214,29 +210,13 @@ def _with(away: NDArray[np.float64], offset: int, step: float, half: float) -> N
 
 def save_refiner(network: RefinerNetwork, path: Path, card: Mapping[str, str] | None = None) -> None:
     """Write the weights (fp16 safetensors, whole or not at all) with architecture, version, configuration, ``card``."""
-    state = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in network.state_dict().items()}
-    metadata = {
-        "architecture": ARCHITECTURE,
-        "version": ARCHITECTURE_VERSION,
-        "config": json.dumps(network.config),
-        **dict(card or {}),
-    }
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        save_file(state, str(partial), metadata=metadata)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    save_own_weights(network, network.config, path, ARCHITECTURE, ARCHITECTURE_VERSION, card)
 
 
 def shipped_fingerprint() -> str:
     """Fingerprint of the refiner that is shipped, "" where it is not there; nothing is loaded."""
     path = resources.root() / "models" / FILE
-    return _digest(path) if path.is_file() else ""
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return file_sha256(path)[:16] if path.is_file() else ""
 
 
 def load_refiner(path: Path | None = None, device: torch.device | str = "cpu") -> Refiner:
@@ -247,30 +227,12 @@ def load_refiner(path: Path | None = None, device: torch.device | str = "cpu") -
         WeightsError: truncated, or of another architecture or architecture version.
     """
     path = resources.root() / "models" / FILE if path is None else Path(path)
-    if not path.is_file():
-        raise WeightsMissingError(
-            f"The prior refiner is not at {path}.", "Reinstall SAMPromptTools, or choose a method without it."
-        )
-    return _load(path, path.stat().st_mtime_ns, str(device))
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    return _load(path, changed, str(device))
 
 
 @lru_cache(maxsize=4)
 def _load(path: Path, _changed: int, device: str) -> Refiner:
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read as safetensors ({error}).", "Reinstall SAMPromptTools.") from error
-    found = f"{metadata.get('architecture', 'unknown')} {metadata.get('version', '?')}"
-    if found != f"{ARCHITECTURE} {ARCHITECTURE_VERSION}":
-        raise WeightsError(
-            f"{path} holds {found}, this version reads {ARCHITECTURE} {ARCHITECTURE_VERSION}.",
-            "Use the file that came with this version of SAMPromptTools.",
-        )
-    try:
-        network = RefinerNetwork(json.loads(metadata["config"]))
-        network.load_state_dict(state)
-    except (RuntimeError, KeyError, ValueError) as error:
-        raise WeightsError(f"{path} does not fit its own configuration.", "Reinstall SAMPromptTools.") from error
-    return Refiner(network, device, _digest(path))
+    without = "Or choose a method without it."
+    weights = read_own_weights(path, ARCHITECTURE, (ARCHITECTURE_VERSION,), "The prior refiner", without)
+    return Refiner(weights.network(RefinerNetwork), device, weights.fingerprint)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from samprompt.contract.errors import WeightsError, WeightsMissingError
 from samprompt.models.backbone import Decoded, Embedding, Prompts
+from samprompt.models.own_weights import read_own_weights, save_own_weights
 from samprompt.models.tiny_decoder import TinyDecoder
 from samprompt.models.tiny_encoder import TinyEncoder
 
@@ -91,14 +87,7 @@ class TinyBackbone:
 
 def save_tiny(model: TinyModel, path: Path, card: Mapping[str, str] | None = None) -> None:
     """Write the weights as fp16 safetensors with architecture, version, configuration and ``card`` as metadata."""
-    state = {k: v.detach().to("cpu", torch.float16).contiguous() for k, v in model.state_dict().items()}
-    metadata = {
-        "architecture": ARCHITECTURE,
-        "version": ARCHITECTURE_VERSION,
-        "config": json.dumps(model.config),
-        **dict(card or {}),
-    }
-    save_file(state, str(path), metadata=metadata)
+    save_own_weights(model, model.config, path, ARCHITECTURE, ARCHITECTURE_VERSION, card)
 
 
 def load_tiny(path: Path, device: torch.device | str = "cpu") -> TinyBackbone:
@@ -108,25 +97,5 @@ def load_tiny(path: Path, device: torch.device | str = "cpu") -> TinyBackbone:
         WeightsMissingError: the file is absent.
         WeightsError: truncated, or of another architecture or architecture version.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsMissingError(f"The built-in model is not at {path}.", "Reinstall SAMPromptTools.")
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read as safetensors ({error}).", "Reinstall SAMPromptTools.") from error
-    architecture, version = metadata.get("architecture", "unknown"), metadata.get("version", "?")
-    if architecture != ARCHITECTURE or version not in _READABLE:
-        raise WeightsError(
-            f"{path} holds {architecture} {version}, this version reads {ARCHITECTURE} {' and '.join(_READABLE)}.",
-            "Use the file that came with this version of SAMPromptTools.",
-        )
-    model = TinyModel(json.loads(metadata["config"]))
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise WeightsError(f"{path} does not fit its own configuration.", "Reinstall SAMPromptTools.") from error
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    return TinyBackbone(model, torch.device(device), "tiny", digest)
+    weights = read_own_weights(Path(path), ARCHITECTURE, _READABLE, "The built-in model")
+    return TinyBackbone(weights.network(TinyModel), torch.device(device), "tiny", weights.fingerprint)

@@ -193,7 +193,7 @@ def test_a_write_that_fails_leaves_the_file_before_untouched(tmp_path: Path, mon
     def full(*_args: object, **_options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("samprompt.models.refiner.save_file", full)
+    monkeypatch.setattr("samprompt.models.own_weights.save_file", full)
     with pytest.raises(OSError, match="space"):
         save_refiner(trained(2), path)
     assert path.read_bytes() == before

@@ -119,6 +119,15 @@ def test_another_architecture_version_is_refused_with_its_name(tmp_path: Path) -
         load_tiny(tmp_path / "new.safetensors")
 
 
+@pytest.mark.parametrize("config", ["", "[1]", '{"widths": [8, 8, 8, 8]}', '{"blocks": 3}'])
+def test_weights_without_a_configuration_that_fits_them_are_refused(tmp_path: Path, config: str) -> None:
+    save_tiny(TinyModel(), tmp_path / "t.safetensors")
+    metadata = {"architecture": "samprompt-tiny", "version": "2", "config": config}
+    save_file(load_file(tmp_path / "t.safetensors"), tmp_path / "other.safetensors", metadata=metadata)
+    with pytest.raises(WeightsError, match=r"configuration|sizes"):
+        load_tiny(tmp_path / "other.safetensors")
+
+
 def test_missing_and_truncated_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissingError):
         load_tiny(tmp_path / "absent.safetensors")

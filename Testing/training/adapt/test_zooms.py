@@ -10,8 +10,8 @@ import torch
 from samprompt.contract.progress import Progress
 from samprompt_training.adapt.recipe import AdaptRecipe
 from samprompt_training.adapt.zooms import training_slices
+from samprompt_training.core.order import sample_batches
 from samprompt_training.core.recipe import load_recipe
-from samprompt_training.data.order import epoch_batches
 from samprompt_training.data.recipe import prepare
 
 
@@ -30,7 +30,7 @@ def test_every_structure_is_seen_whole_and_larger_in_each_crop(lungs: Path, reci
     totals = areas.sum(axis=1)
     assert totals[1] / totals[0] == pytest.approx((80 / 60) ** 2, rel=0.1)
     assert totals[2] / totals[0] == pytest.approx((80 / 40) ** 2, rel=0.1)
-    batches = epoch_batches(joined, 3, 1, workers=0)
+    batches = sample_batches(joined, 3, 1, workers=0)
     seen = [next(batches) for _ in range(len(joined) // 3)]
     found = sorted((case, int(n)) for b in seen for case, n in zip(b["case"], b["slice"], strict=True))
     expected = sorted((joined[n]["case"], joined[n]["slice"]) for n in range(len(joined)))

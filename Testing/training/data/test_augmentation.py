@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 from balls import disc, polyp, save_picture
-from samprompt.contract.errors import ParameterError
+from samprompt_training.core.order import sample_batches
 from samprompt_training.data.augment import AugmentationParameters, augment
 from samprompt_training.data.cases import open_dataset
-from samprompt_training.data.order import epoch_batches, sample_order
 from samprompt_training.data.parameters import SliceParameters
 from samprompt_training.data.slices import SliceSet
 from scipy import ndimage
@@ -123,16 +122,6 @@ def test_gain_shifts_the_colours_of_a_picture() -> None:
     assert float(ratios.max() - ratios.min()) > 0.02
 
 
-def test_an_epoch_is_every_sample_once_in_an_order_of_its_own() -> None:
-    orders = [sample_order(50, 3, epoch) for epoch in (0, 1)]
-    assert all(sorted(order) == list(range(50)) for order in orders)
-    assert not np.array_equal(*orders)
-    assert np.array_equal(orders[0], sample_order(50, 3, 0))
-    assert not np.array_equal(orders[0], sample_order(50, 4, 0))
-    with pytest.raises(ParameterError, match="no sample"):
-        sample_order(0, 1, 0)
-
-
 @pytest.fixture
 def items(nnunet_folder: Path, tmp_path: Path) -> SliceSet:
     cases = open_dataset("nnunet", nnunet_folder).cases
@@ -140,8 +129,8 @@ def items(nnunet_folder: Path, tmp_path: Path) -> SliceSet:
 
 
 def test_two_processes_see_together_what_one_sees_with_the_double_batch(items: SliceSet) -> None:
-    whole = list(islice(epoch_batches(items, 6, seed=1, workers=0), 8))
-    halves = [list(islice(epoch_batches(items, 3, 1, rank=rank, world=2, workers=0), 8)) for rank in (0, 1)]
+    whole = list(islice(sample_batches(items, 6, seed=1, workers=0), 8))
+    halves = [list(islice(sample_batches(items, 3, 1, rank=rank, world=2, workers=0), 8)) for rank in (0, 1)]
     for batch, first, second in zip(whole, *halves, strict=True):
         for key in ("image", "mask", "slice"):
             assert torch.equal(batch[key], torch.cat([first[key], second[key]]))
@@ -149,14 +138,14 @@ def test_two_processes_see_together_what_one_sees_with_the_double_batch(items: S
 
 
 def test_two_accumulated_batches_hold_what_one_large_batch_holds(items: SliceSet) -> None:
-    large = list(islice(epoch_batches(items, 4, 1, workers=0), 2))
-    small = list(islice(epoch_batches(items, 2, 1, workers=0), 4))
+    large = list(islice(sample_batches(items, 4, 1, workers=0), 2))
+    small = list(islice(sample_batches(items, 2, 1, workers=0), 4))
     assert torch.equal(large[1]["image"], torch.cat([small[2]["image"], small[3]["image"]]))
 
 
 def test_a_resumed_run_goes_on_with_the_batch_it_would_have_had_from_any_number_of_workers(items: SliceSet) -> None:
-    straight = list(islice(epoch_batches(items, 4, seed=9, workers=0), 12))
-    resumed = list(islice(epoch_batches(items, 4, seed=9, first=9, workers=2), 3))
+    straight = list(islice(sample_batches(items, 4, seed=9, workers=0), 12))
+    resumed = list(islice(sample_batches(items, 4, seed=9, first=9, workers=2), 3))
     for one, two in zip(straight[9:], resumed, strict=True):
         assert torch.equal(one["image"], two["image"])
         assert torch.equal(one["mask"], two["mask"])
@@ -165,7 +154,7 @@ def test_a_resumed_run_goes_on_with_the_batch_it_would_have_had_from_any_number_
 def test_no_sample_of_an_epoch_is_left_out(items: SliceSet) -> None:
     seen = [
         (case, int(k))
-        for batch in islice(epoch_batches(items, 4, 2, workers=0), len(items))
+        for batch in islice(sample_batches(items, 4, 2, workers=0), len(items))
         for case, k in zip(batch["case"], batch["slice"], strict=True)
     ]
     epoch = len(items)
@@ -175,7 +164,7 @@ def test_no_sample_of_an_epoch_is_left_out(items: SliceSet) -> None:
 
 def test_a_sample_looks_different_in_the_next_epoch(items: SliceSet) -> None:
     looks: dict[tuple[str, int], list[torch.Tensor]] = {}
-    for batch in islice(epoch_batches(items, len(items), 2, workers=0), 2):
+    for batch in islice(sample_batches(items, len(items), 2, workers=0), 2):
         for n, (case, k) in enumerate(zip(batch["case"], batch["slice"].tolist(), strict=True)):
             looks.setdefault((case, k), []).append(batch["image"][n])
     assert sum(torch.equal(one, two) for one, two in looks.values()) <= 0.1 * len(looks)
@@ -186,12 +175,6 @@ def test_a_single_sample_looks_different_every_time(tmp_path: Path) -> None:
     save_picture(tmp_path / "masks" / "a.png", polyp(1)[1] * np.uint8(255))
     cases = open_dataset("folders", tmp_path, kind="endoscopy").cases
     single = SliceSet(cases, SliceParameters(size=32), tmp_path / "cache", augmentation=AugmentationParameters())
-    one, two, three = (batch["image"] for batch in islice(epoch_batches(single, 1, 2, workers=0), 3))
+    one, two, three = (batch["image"] for batch in islice(sample_batches(single, 1, 2, workers=0), 3))
     assert not torch.equal(one, two)
     assert not torch.equal(two, three)
-
-
-def test_numbers_without_sense_are_refused(items: SliceSet) -> None:
-    for wrong in ({"batch": 0}, {"batch": 2, "rank": 1}, {"batch": 2, "first": -1}):
-        with pytest.raises(ParameterError):
-            next(epoch_batches(items, seed=1, workers=0, **wrong))  # type: ignore[arg-type]

@@ -15,8 +15,8 @@ from samprompt_training.adapt.interactive import InteractiveAdaptation
 from samprompt_training.adapt.layers import part_of, plain_name
 from samprompt_training.adapt.recipe import AdaptRecipe
 from samprompt_training.adapt.scoring import dice_by_patient, mean_dice
+from samprompt_training.core.order import sample_batches
 from samprompt_training.core.task import Trained
-from samprompt_training.data.order import epoch_batches
 from samprompt_training.data.slices import SliceSet
 
 
@@ -57,7 +57,7 @@ class AdaptTask:
     def batches(self, first_step: int, rank: int, world: int) -> Iterator[Any]:
         """Slices of the training patients, made ready by processes of their own where the recipe has workers."""
         recipe = self.recipe
-        return epoch_batches(self._training, recipe.batch, recipe.seed, first_step, rank, world, recipe.workers)
+        return sample_batches(self._training, recipe.batch, recipe.seed, first_step, rank, world, recipe.workers)
 
     def validate(self, trained: Any) -> dict[str, float]:
         """Mean Dice over validation patients without a prompt, with a point and with a box."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -12,18 +12,16 @@ import torch
 from samprompt.contract.errors import ParameterError, SamPromptError
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from samprompt_training.core.recipe import LoopRecipe
-
 _ORDER, _CHANGE = 4, 5  # what a seed is for, beside those of ``task.Draws``
 _AHEAD = 4  # batches that each loading process keeps ready
 
 
 class Samples(Protocol):
-    """Samples by their index; what ``torch.utils.data.Dataset`` offers is enough."""
+    """Samples by their index, as training sees them: changed at random by ``rng`` where they are augmented."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> Any: ...
+    def sample(self, index: int, rng: np.random.Generator) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,19 @@ class Order(Sampler[list[Place]]):
 
     Every sample is shown once before any is shown again, each time in another order. Over all ranks, batch n holds the
     numbers [n * world * batch, (n + 1) * world * batch).
+
+    Raises:
+        ParameterError: no sample, or numbers that make no sense.
     """
 
     def __init__(self, count: int, batch: int, seed: int, first: int = 0, rank: int = 0, world: int = 1) -> None:
         if count < 1:
             raise ParameterError("The training part holds no sample.", "Add images with masks, or use another split.")
+        if batch < 1 or world < 1 or not 0 <= rank < world or first < 0:
+            raise ParameterError(
+                f"No batch {first} of {batch} samples for process {rank} of {world}.",
+                "Numbers count from 0; batch and number of processes are at least 1.",
+            )
         self.count, self.batch, self.seed = count, batch, seed
         self.first, self.rank, self.world = first, rank, world
 
@@ -61,62 +67,54 @@ class Order(Sampler[list[Place]]):
 
 
 def sample_batches(
-    samples: Samples,
-    recipe: LoopRecipe,
-    first: int,
-    rank: int,
-    world: int,
-    change: Callable[[Any, np.random.Generator], Any] | None = None,
-    collate: Callable[[list[Any]], Any] = default_collate,
+    samples: Samples, batch: int, seed: int, first: int = 0, rank: int = 0, world: int = 1, workers: int = 1
 ) -> Iterator[Any]:
-    """Batches as ``Task.batches`` gives them, loaded ahead by ``recipe.workers`` processes.
+    """Batches ``first``, ``first`` + 1, ... of process ``rank`` of ``world``, without end, as ``Order`` has them.
 
-    ``change`` (augmentation) gets a sample and a generator that depends on the seed and the sample's number alone.
+    No batch is smaller than the others and no sample is left out. What a sample looks like, its augmentation too,
+    depends on its number in the run and ``seed`` alone: two processes see together what one sees with the double batch,
+    and a resumed run goes on as it would have. Tensors are stacked along a new first axis, texts are lists.
+    ``workers`` processes work ahead (0: none); they end when the iterator is closed.
 
     Raises:
-        ParameterError: there is no sample.
+        ParameterError: no sample, or numbers that make no sense.
         SamPromptError: whatever ``samples`` raises, as it was raised in the loading process.
     """
-    order = Order(len(samples), recipe.batch, recipe.seed, first, rank, world)
     loader = DataLoader(
-        _Placed(samples, recipe.seed, change),
-        batch_sampler=order,
-        collate_fn=_Collate(collate),
-        num_workers=recipe.workers,
-        prefetch_factor=_AHEAD if recipe.workers else None,
+        _Placed(samples, seed),
+        batch_sampler=Order(len(samples), batch, seed, first, rank, world),
+        collate_fn=_collate,
+        num_workers=workers,
+        prefetch_factor=_AHEAD if workers else None,
         pin_memory=torch.cuda.is_available(),
     )
-    for batch in loader:
-        if isinstance(batch, SamPromptError):
-            raise batch
-        yield batch
+    batches = iter(loader)
+    try:
+        for found in batches:
+            if isinstance(found, SamPromptError):
+                raise found
+            yield found
+    finally:
+        del batches
 
 
 class _Placed(Dataset[Any]):
     """Samples by their place; an error is handed on as a sample, since torch would wrap it into a traceback."""
 
-    def __init__(self, samples: Samples, seed: int, change: Callable[[Any, np.random.Generator], Any] | None) -> None:
-        self._samples, self._seed, self._change = samples, seed, change
+    def __init__(self, samples: Samples, seed: int) -> None:
+        self._samples, self._seed = samples, seed
 
     def __getitem__(self, place: Place) -> Any:
         try:
-            sample = self._samples[place.index]
-            if self._change is None:
-                return sample
-            return self._change(sample, np.random.default_rng((self._seed, place.number, _CHANGE)))
+            return self._samples.sample(place.index, np.random.default_rng((self._seed, place.number, _CHANGE)))
         except SamPromptError as error:
             return error
 
 
-class _Collate:
-    """``collate``, or the first error among the samples."""
-
-    def __init__(self, collate: Callable[[list[Any]], Any]) -> None:
-        self._collate = collate
-
-    def __call__(self, samples: list[Any]) -> Any:
-        error = next((s for s in samples if isinstance(s, SamPromptError)), None)
-        return self._collate(samples) if error is None else error
+def _collate(samples: list[Any]) -> Any:
+    """The samples as one batch, or the first error among them."""
+    error = next((s for s in samples if isinstance(s, SamPromptError)), None)
+    return default_collate(samples) if error is None else error
 
 
 @lru_cache(maxsize=4)

@@ -14,7 +14,7 @@ from samprompt.contract.progress import Progress
 from samprompt.io.notes import note
 from torch.utils.data import DataLoader, Dataset
 
-from samprompt_training.data.augment import AugmentationParameters, augment
+from samprompt_training.data.augment import AugmentationParameters, augment, load_transforms
 from samprompt_training.data.cache import SliceCache
 from samprompt_training.data.cases import Case
 from samprompt_training.data.cutting import SliceItem
@@ -64,6 +64,8 @@ class SliceSet(Dataset[Item]):
             self._places += [(number, row) for row in range(len(items))]
             self._items += items
         self._check(absent)
+        if augmentation is not None:
+            load_transforms(augmentation, parameters.size)  # once, before the processes that load samples part
 
     def __len__(self) -> int:
         return len(self._items)
