@@ -55,6 +55,19 @@ def sampling_grid(size: int, device: torch.device) -> Tensor:
     return torch.stack((x, y))
 
 
+def slab(places: Tensor, step: Tensor, height: Tensor | None = None) -> Tensor:
+    """Places (B, 3, 3, S, S) of three slices ``step`` (B,) pixels apart, the middle one at ``places`` (B, 2, S, S).
+
+    ``height`` (B, S, S), in pixels, is that of the middle slice; 0 where there is none.
+    """
+    batch, _, rows, columns = places.shape
+    z = torch.tensor([-1.0, 0.0, 1.0], device=places.device)[None, :, None, None] * step[:, None, None, None]
+    if height is not None:
+        z = z + height[:, None]
+    z = z.expand(batch, 3, rows, columns)
+    return torch.cat((places[:, :, None].expand(-1, -1, 3, -1, -1), z[:, None]), dim=1)
+
+
 def sample_at(images: Tensor, places: Tensor, mode: str = "bilinear") -> Tensor:
     """Values of ``images`` (B, C, H, W) at ``places`` (B, 2, h, w) in pixels, centres at +0.5; the edge is repeated."""
     size = torch.tensor([images.shape[-1], images.shape[-2]], device=images.device, dtype=torch.float32)

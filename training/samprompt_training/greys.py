@@ -45,6 +45,17 @@ def grey_table(random: Random, batch: int, count: int, free_contrast: float) -> 
     return ct.clamp(-0.6, 1.8) * (1 - is_free) + free * is_free, texture
 
 
+def bring_down(random: Random, table: Tensor, column: int, around: Tensor, chance: float, known: Tensor) -> None:
+    """Give label ``column`` of ``table`` (B, labels) a grey close to ``around`` (B,), in place, with ``chance``.
+
+    Only where ``known`` (B,). Contrast is scarce in soft tissue.
+    """
+    delta = 0.01 + 0.34 * random.uniform(around.shape) ** 1.5
+    delta = delta * torch.where(random.uniform(around.shape) < 0.5, -1.0, 1.0)
+    near = (random.uniform(around.shape) < chance) & known
+    table[:, column] = torch.where(near, around + delta, table[:, column])
+
+
 def render(random: Random, labels: Tensor, table: Tensor, texture: Tensor) -> Tensor:
     """Grey values (B, 3, S, S), not yet clipped, of labels (B, 3, S, S)."""
     batch, size = len(labels), labels.shape[-1]

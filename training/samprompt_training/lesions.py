@@ -101,3 +101,18 @@ class Lesions:
         spikes = torch.cos(self.spike_count * angle / 2 + wide(self.spike_phase)) ** 8
         rough = sample_at(self.rough, places[:, :2, 1])
         return 1.0 + lobes + wide(self.spikes) * spikes + wide(self.roughness) * rough[:, :, None] - r
+
+    def drawn_over(
+        self, ids: Tensor, instances: Tensor, places: Tensor, visit: int, first: int
+    ) -> tuple[Tensor, Tensor]:
+        """``ids`` (grey labels) and ``instances``, both (B, S, H, W), with the visit's lesions over them.
+
+        Lesion n has the grey labels ``first`` + 2n and, in its core, + 1.
+        """
+        found = self.fields(places, visit)
+        for n in reversed(range(self.parameters.count)):  # the first, which images are centred on, lies on top
+            inside = found[:, n] > 0
+            core = found[:, n] > self.core[:, n, None, None, None]
+            ids = torch.where(inside, first + 2 * n + core.long(), ids)
+            instances = torch.where(inside, torch.full_like(instances, FIRST + n), instances)
+        return ids, instances

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from samprompt_training.bodies import Body, BodyParameters, random_frame
-from samprompt_training.fields import Random, displacement, sampling_grid
-from samprompt_training.greys import grey_table, render
-from samprompt_training.lesions import FIRST, LesionParameters, Lesions
+from samprompt_training.fields import Random, displacement, sampling_grid, slab
+from samprompt_training.greys import bring_down, grey_table, render
+from samprompt_training.lesions import LesionParameters, Lesions
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def make_scenes(random: Random, batch: int, p: SceneParameters) -> Scenes:
     magnitude = random.uniform((batch,), 0.0, 2.0) * p.deformation * size
     moved = flat + displacement(random, batch, size, random.integer(2, 4), magnitude)
     moved = moved + random.uniform((batch, 2, 1, 1), -0.06, 0.06) * size
-    places = [_slab(flat, step), _slab(moved, step)]
+    places = [slab(flat, step), slab(moved, step)]
     grounds = [body.labels(each) for each in places]
     lesions = Lesions(random, grounds[0][0], p.lesions)
     table, texture = grey_table(random, batch, body.count + 2 * p.lesions.count, p.free_contrast)
@@ -71,14 +71,7 @@ def make_scenes(random: Random, batch: int, p: SceneParameters) -> Scenes:
 
     images, labels = [], []
     for visit in range(2):
-        ids, instances = grounds[visit]
-        fields = lesions.fields(places[visit], visit)
-        for n in reversed(range(p.lesions.count)):  # the first, which images are centred on, lies on top
-            inside = fields[:, n] > 0
-            core = fields[:, n] > lesions.core[:, n, None, None, None]
-            label = body.count + 2 * n + core.long()
-            ids = torch.where(inside, label, ids)
-            instances = torch.where(inside, torch.full_like(instances, FIRST + n), instances)
+        ids, instances = lesions.drawn_over(*grounds[visit], places[visit], visit, body.count)
         shift = random.uniform((batch, 1), -0.02, 0.02) if visit else torch.zeros((batch, 1), device=device)
         grey = render(random, ids, table + shift, texture)
         alone = (random.uniform((batch, 1, 1, 1)) < p.alone).float()
@@ -88,18 +81,10 @@ def make_scenes(random: Random, batch: int, p: SceneParameters) -> Scenes:
     return Scenes(torch.stack(images), torch.stack(labels), moved)
 
 
-def _slab(places: Tensor, step: Tensor) -> Tensor:
-    """Places (B, 3, 3, S, S) of three slices ``step`` pixels apart, from the middle one's (B, 2, S, S)."""
-    batch, _, height, width = places.shape
-    z = torch.tensor([-1.0, 0.0, 1.0], device=places.device)[None, :, None, None] * step[:, None, None, None]
-    xy = places[:, :, None].expand(-1, -1, 3, -1, -1)
-    return torch.cat((xy, z.expand(batch, 3, height, width)[:, None]), dim=1)
-
-
 def _bring_contrasts_down(
     random: Random, p: SceneParameters, body: Body, lesions: Lesions, ground: Tensor, table: Tensor
 ) -> None:
-    """Give most lesions and organs a grey close to what lies at their edge: contrast is scarce in soft tissue."""
+    """Give most lesions and organs a grey close to what lies at their edge."""
     batch, size = len(ground), p.size
     first_organ = body.regions + 2
     wanted = [
@@ -110,6 +95,4 @@ def _bring_contrasts_down(
     for column, centre, radius in wanted:
         side = (centre[:, 0] + 1.3 * radius).long().clamp(0, size - 1), centre[:, 1].long().clamp(0, size - 1)
         around = table.gather(1, ground[rows, 1, side[1], side[0]][:, None])[:, 0]
-        delta = (0.01 + 0.34 * random.uniform((batch,)) ** 1.5) * torch.where(random.uniform((batch,)) < 0.5, -1.0, 1.0)
-        near = random.uniform((batch,)) < p.low_contrast
-        table[:, column] = torch.where(near, around + delta, table[:, column])
+        bring_down(random, table, column, around, p.low_contrast, torch.ones_like(rows, dtype=torch.bool))

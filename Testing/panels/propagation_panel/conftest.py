@@ -38,19 +38,11 @@ def panel(host: Any, worker: Any) -> Any:
 @pytest.fixture
 def real_panel(host: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """The panel with the worker that users get; no file of the patient is left after it."""
-    from SAMPromptCommonLib import folders
-    from SAMPromptCommonLib.client import WorkerClient
-    from screens import PanelTest
+    from screens import panel_with_its_worker
 
-    monkeypatch.setenv("SAMPROMPT_PYTHON", sys.executable)
-    private = tmp_path / "private"
-    private.mkdir()
-    monkeypatch.setattr(folders, "rootFolder", lambda: private)
-    yield PanelTest(host, WorkerClient.shared())
-    host.quit()
-    WorkerClient.shared().dispose()
-    host.process_events(0.1)
-    assert [path for path in private.rglob("*") if path.is_file()] == []
+    with panel_with_its_worker(host, monkeypatch, tmp_path) as panel:
+        yield panel
+    assert [path for path in (tmp_path / "private").rglob("*") if path.is_file()] == []
 
 
 @pytest.fixture

@@ -7,12 +7,15 @@ Slicer opens it and does what a user does: clicks, checks boxes, picks lines.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import slicer
 from samprompt.contract.worker import (
     CheckSliceMessage,
@@ -300,3 +303,19 @@ def grab(host: Any, widget: Any, name: str, width: int) -> Path:
     path = screenshotFolder() / f"{name}-{widget.width}.png"
     host.screenshot(widget, path)
     return path
+
+
+@contextmanager
+def panel_with_its_worker(host: Any, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[PanelTest]:
+    """The panel in an empty scene with the worker that users get, whose files are in ``folder``/private."""
+    from SAMPromptCommonLib import folders
+    from SAMPromptCommonLib.client import WorkerClient
+
+    monkeypatch.setenv("SAMPROMPT_PYTHON", sys.executable)
+    private = folder / "private"
+    private.mkdir()
+    monkeypatch.setattr(folders, "rootFolder", lambda: private)
+    yield PanelTest(host, WorkerClient.shared())
+    host.quit()
+    WorkerClient.shared().dispose()
+    host.process_events(0.1)

@@ -16,18 +16,10 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "propagation_panel")]  # the helper
 @pytest.fixture
 def panel(host: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """The panel in an empty scene, with the real worker."""
-    from SAMPromptCommonLib import folders
-    from SAMPromptCommonLib.client import WorkerClient
-    from screens import PanelTest
+    from screens import panel_with_its_worker
 
-    monkeypatch.setenv("SAMPROMPT_PYTHON", sys.executable)
-    private = tmp_path / "private"
-    private.mkdir()
-    monkeypatch.setattr(folders, "rootFolder", lambda: private)
-    yield PanelTest(host, WorkerClient.shared())
-    host.quit()
-    WorkerClient.shared().dispose()
-    host.process_events(0.1)
+    with panel_with_its_worker(host, monkeypatch, tmp_path) as panel:
+        yield panel
 
 
 @pytest.fixture

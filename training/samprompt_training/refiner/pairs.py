@@ -16,8 +16,8 @@ from samprompt.models.refiner import prior_distance
 from torch import Tensor
 
 from samprompt_training.bodies import ORGANS, Body, BodyParameters, random_frame
-from samprompt_training.fields import Random, sample_at, sampling_grid, smooth_noise
-from samprompt_training.greys import grey_table, render
+from samprompt_training.fields import Random, sample_at, sampling_grid, slab, smooth_noise
+from samprompt_training.greys import bring_down, grey_table, render
 from samprompt_training.lesions import FIRST, LesionParameters, Lesions
 
 FAMILIES = ("organ", "unchanged", "shrunk", "grown", "vanished")
@@ -99,13 +99,13 @@ def make_pairs(random: Random, batch: int, p: PairParameters) -> Pairs:
     height = random.normal((batch, 1, 1)) * wrong[:, None, None]
     height = height + 0.3 * wrong[:, None, None] * smooth_noise(random, (batch, 1, size, size), (2, 2))[:, 0]
     slabs = [
-        _slab(flat, step / pixel, torch.zeros_like(height)),
-        _slab(moved, step / pixel, height / pixel[:, None, None]),
+        slab(flat, step / pixel),
+        slab(moved, step / pixel, height / pixel[:, None, None]),
     ]
     grounds = [body.labels(each) for each in slabs]
     lesions = Lesions(random, grounds[0][0], p.lesions)
     table, texture = grey_table(random, batch, body.count + 2 * p.lesions.count, p.free_contrast)
-    drawn = [_with_lesions(lesions, slabs[visit], visit, body.count, *grounds[visit]) for visit in range(2)]
+    drawn = [lesions.drawn_over(*grounds[visit], slabs[visit], visit, body.count) for visit in range(2)]
     _bring_contrasts_down(random, p, body, drawn[0], table)
     images = []
     for visit in range(2):
@@ -129,27 +129,6 @@ def _smooth(random: Random, batch: int, size: int, pixel: Tensor, rms_mm: Tensor
     return field * amount / 2**0.5
 
 
-def _slab(places: Tensor, step: Tensor, height: Tensor) -> Tensor:
-    """Places (B, 3, 3, S, S) of three slices ``step`` pixels apart, the middle one at ``height`` (B, S, S)."""
-    batch, _, rows, columns = places.shape
-    z = torch.tensor([-1.0, 0.0, 1.0], device=places.device)[None, :, None, None] * step[:, None, None, None]
-    z = (z + height[:, None]).expand(batch, 3, rows, columns)
-    return torch.cat((places[:, :, None].expand(-1, -1, 3, -1, -1), z[:, None]), dim=1)
-
-
-def _with_lesions(
-    lesions: Lesions, places: Tensor, visit: int, first: int, ids: Tensor, instances: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Grey labels and instances with the visit's lesions drawn over them."""
-    found = lesions.fields(places, visit)
-    for n in range(lesions.parameters.count):
-        inside = found[:, n] > 0
-        core = found[:, n] > lesions.core[:, n, None, None, None]
-        ids = torch.where(inside, first + 2 * n + core.long(), ids)
-        instances = torch.where(inside, torch.full_like(instances, FIRST + n), instances)
-    return ids, instances
-
-
 def _bring_contrasts_down(
     random: Random, p: PairParameters, body: Body, drawn: tuple[Tensor, Tensor], table: Tensor
 ) -> None:
@@ -162,10 +141,7 @@ def _bring_contrasts_down(
         inside = (instances == instance).float()
         ring = F.max_pool2d(inside[:, None], 7, 1, 3)[:, 0] - inside
         around = (values * ring).sum((1, 2)) / ring.sum((1, 2)).clamp_min(1.0)
-        delta = 0.01 + 0.34 * random.uniform(around.shape) ** 1.5
-        delta = delta * torch.where(random.uniform(around.shape) < 0.5, -1.0, 1.0)
-        near = (random.uniform(around.shape) < p.low_contrast) & (ring.sum((1, 2)) > 0)
-        table[:, column] = torch.where(near, around + delta, table[:, column])
+        bring_down(random, table, column, around, p.low_contrast, ring.sum((1, 2)) > 0)
 
 
 def _objects(
