@@ -58,6 +58,19 @@ def test_the_built_in_model_loads_by_name_with_its_fingerprint(own_resources: Pa
     assert len(backbone.encode(torch.rand(2, 3, 50, 60))) == 2
 
 
+def test_an_older_built_in_model_that_lies_about_is_not_used(own_resources: Path, models_here: Path) -> None:
+    shipped = load_backbone("tiny", "cpu").fingerprint
+    models_here.mkdir()
+    save_tiny(TinyModel(SMALL), models_here / "tiny.safetensors")  # other random weights
+    older = models_here / "tiny.safetensors"
+    user_catalogue_path().write_text(
+        f'[[model]]\nname = "Tiny"\narchitecture = "tiny"\nfile = "{older.as_posix()}"\n', encoding="utf-8"
+    )
+    assert load_backbone("tiny", "cpu").fingerprint == shipped
+    assert load_backbone("Tiny", "cpu").fingerprint == shipped
+    assert load_backbone(f"tiny:{older}", "cpu").fingerprint != shipped  # by its path it can be had
+
+
 def test_a_built_in_model_that_is_absent_is_missing_weights(own_resources: Path) -> None:
     (own_resources / "tiny.safetensors").unlink()
     with pytest.raises(WeightsMissingError, match="built-in"):
