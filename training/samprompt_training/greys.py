@@ -56,11 +56,23 @@ def bring_down(random: Random, table: Tensor, column: int, around: Tensor, chanc
     table[:, column] = torch.where(near, around + delta, table[:, column])
 
 
-def render(random: Random, labels: Tensor, table: Tensor, texture: Tensor) -> Tensor:
-    """Grey values (B, 3, S, S), not yet clipped, of labels (B, 3, S, S)."""
+def render(
+    random: Random,
+    labels: Tensor,
+    table: Tensor,
+    texture: Tensor,
+    beneath: Tensor | None = None,
+    cover: Tensor | None = None,
+) -> Tensor:
+    """Grey values (B, 3, S, S), not yet clipped, of labels (B, 3, S, S).
+
+    With ``cover`` (B, 3, S, S), from 0 to 1, the labels ``beneath`` have the rest of a pixel's grey.
+    """
     batch, size = len(labels), labels.shape[-1]
     flat = labels.reshape(batch, -1)
     values = torch.gather(table, 1, flat).reshape(labels.shape)
+    if beneath is not None and cover is not None:
+        values = cover * values + (1.0 - cover) * torch.gather(table, 1, beneath.flatten(1)).reshape(labels.shape)
     grain = smooth_noise(random, (batch, 1, 3, size, size), (2, random.integer(10, 40), random.integer(10, 40)))[:, 0]
     values = values + grain * torch.gather(texture, 1, flat).reshape(labels.shape)
     values = values + smooth_noise(random, (batch, 1, size, size), (3, 3)) * random.uniform((batch, 1, 1, 1), 0.0, 0.04)

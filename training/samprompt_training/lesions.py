@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +29,7 @@ class LesionParameters:
     vanish: float = 0.08  # chance to be gone at the second visit
     change: tuple[float, float] = (-1.3, 0.7)  # of the radius at the second visit, as a power of 1.5
     steady: float = 0.0  # chance not to change at all
+    transparent: float = 0.0  # chance that what is beneath shows through, so that edges cross it and its own is faint
 
 
 class Lesions:
@@ -62,6 +64,11 @@ class Lesions:
             self.change = torch.where(u((batch, n)) < p.steady, torch.ones_like(self.change), self.change)
         self.change = torch.where(u((batch, n)) < p.vanish, torch.full_like(self.change, 1e-3), self.change)
         self.core = torch.where(u((batch, n)) < p.necrosis, u((batch, n), 0.3, 0.7), torch.full_like(self.depth, 9.0))
+        self.solid, self.rim = torch.ones_like(self.depth), torch.zeros_like(self.depth)
+        if p.transparent > 0:
+            chosen = u((batch, n)) < p.transparent
+            self.solid = torch.where(chosen, u((batch, n), 0.1, 0.7), self.solid)
+            self.rim = torch.where(chosen, u((batch, n), 0.0, 0.5), self.rim)
 
     def _at_walls(self, random: Random, background: Tensor) -> None:
         """Move some to a random edge between two labels of the middle slice."""
@@ -102,17 +109,31 @@ class Lesions:
         rough = sample_at(self.rough, places[:, :2, 1])
         return 1.0 + lobes + wide(self.spikes) * spikes + wide(self.roughness) * rough[:, :, None] - r
 
-    def drawn_over(
-        self, ids: Tensor, instances: Tensor, places: Tensor, visit: int, first: int
-    ) -> tuple[Tensor, Tensor]:
-        """``ids`` (grey labels) and ``instances``, both (B, S, H, W), with the visit's lesions over them.
+    def drawn_over(self, ids: Tensor, instances: Tensor, places: Tensor, visit: int, first: int) -> Drawn:
+        """The visit's lesions over ``ids`` (grey labels) and ``instances``, both (B, S, H, W).
 
         Lesion n has the grey labels ``first`` + 2n and, in its core, + 1.
         """
         found = self.fields(places, visit)
+        cover = None if self.parameters.transparent == 0 else torch.ones_like(found[:, 0])
         for n in reversed(range(self.parameters.count)):  # the first, which images are centred on, lies on top
             inside = found[:, n] > 0
             core = found[:, n] > self.core[:, n, None, None, None]
             ids = torch.where(inside, first + 2 * n + core.long(), ids)
             instances = torch.where(inside, torch.full_like(instances, FIRST + n), instances)
-        return ids, instances
+            if cover is not None:
+                solid, rim = (x[:, n, None, None, None] for x in (self.solid, self.rim))
+                cover = torch.where(inside, solid * (found[:, n] / rim.clamp_min(1e-3)).clamp(0.0, 1.0), cover)
+        return Drawn(ids, instances, cover)
+
+
+class Drawn(NamedTuple):
+    """Labels with lesions over them, (B, S, H, W): of grey levels and of instances.
+
+    ``cover``, where any lesion may be transparent: how much of a pixel's grey is that of ``ids``, the rest being that
+    of what lies beneath.
+    """
+
+    ids: Tensor
+    instances: Tensor
+    cover: Tensor | None

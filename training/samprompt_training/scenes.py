@@ -71,13 +71,13 @@ def make_scenes(random: Random, batch: int, p: SceneParameters) -> Scenes:
 
     images, labels = [], []
     for visit in range(2):
-        ids, instances = lesions.drawn_over(*grounds[visit], places[visit], visit, body.count)
+        drawn = lesions.drawn_over(*grounds[visit], places[visit], visit, body.count)
         shift = random.uniform((batch, 1), -0.02, 0.02) if visit else torch.zeros((batch, 1), device=device)
-        grey = render(random, ids, table + shift, texture)
+        grey = render(random, drawn.ids, table + shift, texture, grounds[visit][0], drawn.cover)
         alone = (random.uniform((batch, 1, 1, 1)) < p.alone).float()
         grey = grey * (1 - alone) + grey[:, 1:2] * alone
         images.append(grey.clamp(0.0, 1.0))
-        labels.append(instances[:, 1])
+        labels.append(drawn.instances[:, 1])
     return Scenes(torch.stack(images), torch.stack(labels), moved)
 
 

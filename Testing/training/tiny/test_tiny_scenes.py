@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from samprompt_training.bodies import ORGANS, BodyParameters
-from samprompt_training.fields import Random, sample_at, sampling_grid
-from samprompt_training.lesions import FIRST, LesionParameters
+from samprompt_training.fields import Random, sample_at, sampling_grid, slab
+from samprompt_training.greys import render
+from samprompt_training.lesions import FIRST, LesionParameters, Lesions
 from samprompt_training.prompts import boxes_of, choose_objects, corrupt, interior, sample_points
 from samprompt_training.scenes import SceneParameters, Scenes, make_scenes
 from samprompt_training.stream import SceneStream
@@ -37,6 +38,43 @@ def test_scenes_are_grey_levels_with_labels_and_independent_noise_at_the_two_vis
 def test_places_say_which_pixel_of_the_first_visit_is_seen_at_the_second() -> None:
     scenes = make_scenes(Random(3, CPU), 4, SceneParameters(size=96))
     assert agreement_of_the_visits(scenes) > 0.97
+
+
+def test_what_is_beneath_a_transparent_lesion_shows_through_in_its_share() -> None:
+    rng = np.random.default_rng(0)
+    over, beneath = (torch.from_numpy(rng.integers(0, 5, (2, 3, 32, 32))) for _ in range(2))
+    table, texture = torch.from_numpy(rng.random((2, 5), np.float32)), torch.zeros(2, 5)
+    share = torch.full(over.shape, 0.3)
+    for seed in range(6):  # some of them with speckle, streaks and correlated noise
+        one, other, mixed = (
+            render(Random(seed, CPU), *shown)
+            for shown in ((over, table, texture), (beneath, table, texture), (over, table, texture, beneath, share))
+        )
+        assert torch.allclose(mixed, 0.3 * one + 0.7 * other, atol=1e-5)
+
+
+def test_transparent_lesions_are_covered_least_at_their_rim_and_the_others_are_drawn_as_before() -> None:
+    plain, glass = (LesionParameters(transparent=share) for share in (0.0, 1.0))
+    places = slab(sampling_grid(64, CPU).expand(4, -1, -1, -1), torch.ones(4))
+    ids = torch.zeros(4, 3, 64, 64, dtype=torch.long)
+    lesions = Lesions(Random(1, CPU), ids, glass)
+    drawn = lesions.drawn_over(ids, ids, places, 0, 1)
+    assert drawn.cover is not None
+    inside = drawn.instances >= FIRST
+    assert bool(inside.any())
+    assert bool((drawn.cover[~inside] == 1).all())
+    assert float(drawn.cover[inside].max()) <= 0.7
+    alone = drawn.instances == FIRST  # the first lies on top
+    depth = lesions.fields(places, 0)[:, 0]
+    for b in range(4):
+        if int(alone[b].sum()) > 50 and float(lesions.rim[b, 0]) > 0.1:
+            rim = alone[b] & (depth[b] < 0.2 * lesions.rim[b, 0])
+            middle = alone[b] & (depth[b] > lesions.rim[b, 0])
+            assert float(drawn.cover[b][rim].max()) <= 0.2 * float(lesions.solid[b, 0]) + 1e-6
+            assert torch.allclose(drawn.cover[b][middle], lesions.solid[b, 0])
+    opaque = Lesions(Random(1, CPU), ids, plain).drawn_over(ids, ids, places, 0, 1)
+    assert opaque.cover is None
+    assert torch.equal(opaque.ids, drawn.ids)
 
 
 def test_boxes_are_the_tight_ones_of_scipy() -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from samprompt_training.bodies import ORGANS, Body, BodyParameters, random_frame
 from samprompt_training.fields import Random, sample_at, sampling_grid, slab, smooth_noise
 from samprompt_training.greys import bring_down, grey_table, render
-from samprompt_training.lesions import FIRST, LesionParameters, Lesions
+from samprompt_training.lesions import FIRST, Drawn, LesionParameters, Lesions
 
 FAMILIES = ("organ", "unchanged", "shrunk", "grown", "vanished")
 FAR = 32.0  # mm, what a distance is where nothing is near; beyond all that the network is shown or asked
@@ -110,13 +110,15 @@ def make_pairs(random: Random, batch: int, p: PairParameters) -> Pairs:
     images = []
     for visit in range(2):
         gain = 1.0 + 0.1 * random.normal((batch, 1, 1, 1)) * (random.uniform((batch, 1, 1, 1)) < 0.3) * visit
-        grey = render(random, drawn[visit][0], table, texture) * gain
+        ground, (ids, _, cover) = grounds[visit][0], drawn[visit]
+        grey = render(random, ids, table, texture, ground, cover) * gain
         grey = grey + visit * random.uniform((batch, 1, 1, 1), -0.02, 0.02)
         single = (random.uniform((batch, 1, 1, 1)) < p.alone).float()
         images.append((grey * (1 - single) + grey[:, 1:2] * single).clamp(0.0, 1.0))
     rng = np.random.default_rng(random.integer(0, 2**31 - 1))
     found = [
-        _objects(random, rng, p, images, [d[1] for d in drawn], moved, pixel, step, lesions) for _ in range(p.objects)
+        _objects(random, rng, p, images, [d.instances for d in drawn], moved, pixel, step, lesions)
+        for _ in range(p.objects)
     ]
     return Pairs(*(torch.cat([getattr(part, f.name) for part in found]) for f in fields(Pairs)))
 
@@ -129,11 +131,9 @@ def _smooth(random: Random, batch: int, size: int, pixel: Tensor, rms_mm: Tensor
     return field * amount / 2**0.5
 
 
-def _bring_contrasts_down(
-    random: Random, p: PairParameters, body: Body, drawn: tuple[Tensor, Tensor], table: Tensor
-) -> None:
+def _bring_contrasts_down(random: Random, p: PairParameters, body: Body, drawn: Drawn, table: Tensor) -> None:
     """Give most organs and lesions a grey close to the mean of what lies round them on the baseline's middle slice."""
-    ids, instances = drawn[0][:, 1], drawn[1][:, 1]
+    ids, instances = drawn.ids[:, 1], drawn.instances[:, 1]
     values = torch.gather(table, 1, ids.flatten(1)).reshape(ids.shape).clamp(0.0, 1.0)
     wanted = [(ORGANS + n, body.regions + 2 + 3 * n) for n in range(p.body.organs)]
     wanted += [(FIRST + n, body.count + 2 * n) for n in range(p.lesions.count)]
