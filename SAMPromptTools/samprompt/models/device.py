@@ -127,8 +127,11 @@ def _free_memory_windows() -> int | None:
     return int(status.free)
 
 
+_SMALLER = "Close other programs, use a smaller model (--model tiny), or --device cpu where a GPU is too small."
+
+
 @contextlib.contextmanager
-def out_of_memory_guard(what: str = "The computation") -> Iterator[None]:
+def out_of_memory_guard(what: str = "The computation", hint: str = _SMALLER) -> Iterator[None]:
     """Context or decorator that turns every form of "memory ran out" into ``OutOfMemory``, naming ``what``."""
     try:
         yield
@@ -136,10 +139,7 @@ def out_of_memory_guard(what: str = "The computation") -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         release_cached_memory()
-        raise OutOfMemory(
-            f"{what} needs more memory than there is.",
-            "Close other programs, use a smaller model (--model tiny), or --device cpu where a GPU is too small.",
-        ) from error
+        raise OutOfMemory(f"{what} needs more memory than there is.", hint) from error
 
 
 def release_cached_memory() -> None:

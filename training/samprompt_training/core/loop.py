@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from samprompt.contract.errors import OutOfMemory
-from samprompt.contract.memory import is_out_of_memory
 from samprompt.contract.progress import Progress
-from samprompt.models.device import release_cached_memory
+from samprompt.models.device import out_of_memory_guard
 
 from samprompt_training.core.outcome import Outcome, Status
 from samprompt_training.core.recipe import LoopRecipe
@@ -19,6 +17,9 @@ from samprompt_training.core.run import Run
 from samprompt_training.core.task import Task
 
 __all__ = ["Outcome", "Status", "train"]
+
+# the same training in smaller pieces is another recipe
+_SMALLER_PIECES = "In a new folder, halve batch and double accumulate: that trains the same. A last checkpoint is kept."
 
 
 def train(
@@ -52,27 +53,13 @@ def train(
         EnvironmentProblem: a device or a package is missing.
         OutOfMemory: the batch does not fit; the last checkpoint is kept.
     """
-    with _settings(recipe), _memory(recipe):
+    what = f"The training with batch: {recipe.batch}"
+    with _settings(recipe), out_of_memory_guard(what, _SMALLER_PIECES):
         run = Run(task, recipe, Path(out), tensorboard, device)
         try:
             return run.go(progress or Progress(), report, stop_at, stop_after_minutes)
         finally:
             run.close()
-
-
-@contextmanager
-def _memory(recipe: LoopRecipe) -> Iterator[None]:
-    """Say what to do when memory runs out: the same training in smaller pieces, which is another recipe."""
-    try:
-        yield
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        release_cached_memory()
-        raise OutOfMemory(
-            f"The training needs more memory than there is with batch: {recipe.batch}.",
-            "In a new folder, halve batch and double accumulate: that trains the same. A last checkpoint is kept.",
-        ) from error
 
 
 @contextmanager
