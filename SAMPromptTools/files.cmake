@@ -353,6 +353,7 @@ set(SAMPROMPTTOOLS_TRAINING_FILES
   "samprompt_training/recipes/refiner.yaml"
   "samprompt_training/recipes/tiny.yaml"
   "samprompt_training/recipes/tiny_first.yaml"
+  "samprompt_training/recipes/tiny_second.yaml"
   "samprompt_training/refiner/__init__.py"
   "samprompt_training/refiner/__main__.py"
   "samprompt_training/refiner/losses.py"

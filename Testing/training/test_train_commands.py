@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 from samprompt.cli.main import main
 from samprompt.models.refiner import load_refiner
 from samprompt.models.tiny import load_tiny
@@ -64,6 +65,21 @@ def test_a_run_is_paused_after_its_minutes_and_goes_on(recipe, tmp_path: Path, c
     assert "Paused after step" in capsys.readouterr().out
     assert main(options) == 0
     assert "Paused" not in capsys.readouterr().out
+
+
+def test_a_stage_that_ends_at_a_step_leaves_weights_that_the_next_one_starts_from(
+    recipe, tmp_path: Path, capsys
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    options = ["train", "tiny", "--recipe", recipe(TINY), "--json"]
+    assert main([*options, "--out", str(first), "--until", "2"]) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (last["status"], last["step"]) == ("paused", 2)
+    assert main([*options, "--out", str(second), "--start", str(first / "best.safetensors")]) == 0
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (last["status"], last["step"]) == ("finished", 4)
+    with safe_open(last["weights"], framework="pt") as file:
+        assert file.metadata()["started_from"] == load_tiny(first / "best.safetensors").fingerprint
 
 
 def test_training_or_measuring_has_to_be_chosen(recipe, tmp_path: Path, capsys) -> None:

@@ -89,6 +89,7 @@ def tiny(
     out: Annotated[Path, typer.Option(help=OUT)],
     recipe: Annotated[str, typer.Option(help="A recipe's file, or the name of a shipped one.")] = "tiny",
     start: Annotated[Path | None, typer.Option(help="Weights of the same sizes to go on from.")] = None,
+    until: Annotated[int, typer.Option(help="Pause at this step; the schedule stays (0: at its end).", min=0)] = 0,
     minutes: Annotated[float, typer.Option(help=MINUTES)] = 0.0,
     device: Annotated[str, typer.Option(help=DEVICE)] = "auto",
     as_json: AsJson = False,
@@ -100,7 +101,7 @@ def tiny(
         from samprompt_training.tiny.task import TinyTask
 
     chosen = load_recipe(recipe, TinyRecipe)
-    _train(TinyTask(chosen, start), chosen, out, minutes, device, as_json)
+    _train(TinyTask(chosen, start), chosen, out, minutes, device, as_json, until)
 
 
 @train_app.command()
@@ -129,14 +130,23 @@ def refiner(
         typer.echo("\n".join(measured(measure, chosen, scenes)))
 
 
-def _train(task: Task, recipe: LoopRecipe, out: Path, minutes: float, device: str, as_json: bool) -> None:
+def _train(
+    task: Task, recipe: LoopRecipe, out: Path, minutes: float, device: str, as_json: bool, until: int = 0
+) -> None:
     """One run of the loop, shown, with its end in words or as the last line of JSON."""
     from samprompt_training.core.loop import train
     from samprompt_training.showing import main_process, shown
 
     with shown(as_json) as (progress, report):
         outcome = train(
-            task, recipe, out, progress=progress, report=report, stop_after_minutes=minutes or None, device=device
+            task,
+            recipe,
+            out,
+            progress=progress,
+            report=report,
+            stop_at=until or None,
+            stop_after_minutes=minutes or None,
+            device=device,
         )
     if not main_process():
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,13 +18,27 @@ from samprompt_training.scenes import Scenes
 MINIMUM_AREA = 20  # pixels; smaller pieces have no shape at the mask's stride 2
 
 
-def choose_objects(scenes: Scenes, rng: np.random.Generator, centred: float = 0.2) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True)
+class ObjectShares:
+    """How often an object is a lesion, an organ or tube, or else one connected piece of anything.
+
+    ``centred``, a part of ``lesions``, is the share of the lesion that most images are centred on.
+    """
+
+    lesions: float = 0.5
+    things: float = 0.3
+    centred: float = 0.2
+
+
+def choose_objects(
+    scenes: Scenes, rng: np.random.Generator, shares: ObjectShares | None = None
+) -> tuple[Tensor, Tensor]:
     """One object per image: target masks and the priors of it, both (V * B, 1, S, S) in {0, 1}; visits outermost.
 
-    Lesions (50 %; the share ``centred`` of all is what most images are centred on), organs and tubes (30 %): the
-    prior at the second visit is the first visit's mask, registered, and the target may have shrunk, grown or vanished.
-    Otherwise one connected piece of anything, whose prior is itself.
+    The prior of a lesion, organ or tube at the second visit is the first visit's mask, registered, and the target may
+    have shrunk, grown or vanished. The prior of a piece is itself.
     """
+    shares = shares or ObjectShares()
     labels = scenes.labels.cpu().numpy()
     registered = sample_at(scenes.labels[0][:, None].float(), scenes.places, mode="nearest")[:, 0]
     before = torch.stack((scenes.labels[0], registered.round().long())).cpu().numpy()
@@ -30,7 +46,7 @@ def choose_objects(scenes: Scenes, rng: np.random.Generator, centred: float = 0.
     targets = np.zeros((visits, batch, size, size), np.float32)
     priors = np.zeros_like(targets)
     for b in range(batch):
-        chosen = _instance(labels[0, b], rng, centred)
+        chosen = _instance(labels[0, b], rng, shares)
         for v in range(visits):
             if chosen is not None:
                 targets[v, b] = labels[v, b] == chosen
@@ -42,17 +58,17 @@ def choose_objects(scenes: Scenes, rng: np.random.Generator, centred: float = 0.
     return torch.from_numpy(targets).reshape(shape).to(device), torch.from_numpy(priors).reshape(shape).to(device)
 
 
-def _instance(labels: np.ndarray, rng: np.random.Generator, centred: float) -> int | None:
+def _instance(labels: np.ndarray, rng: np.random.Generator, shares: ObjectShares) -> int | None:
     """A lesion, an organ or a tube of the first visit that is large enough; None for a piece of anything."""
     draw = rng.random()
-    if draw >= 0.8:
+    if draw >= shares.lesions + shares.things:
         return None
     present, areas = np.unique(labels, return_counts=True)
     present = present[(areas >= MINIMUM_AREA) & (areas <= 0.45 * labels.size)]
     lesions, others = present[present >= FIRST_LESION], present[(present >= ORGANS) & (present < FIRST_LESION)]
-    if draw < centred and FIRST_LESION in lesions:
+    if draw < shares.centred and FIRST_LESION in lesions:
         return FIRST_LESION
-    wanted = lesions if draw < 0.5 else others
+    wanted = lesions if draw < shares.lesions else others
     return int(rng.choice(wanted)) if len(wanted) else None
 
 

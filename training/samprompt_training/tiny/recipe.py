@@ -6,6 +6,7 @@ from pydantic import Field
 
 from samprompt_training.core.recipe import LoopRecipe
 from samprompt_training.lesions import LesionParameters
+from samprompt_training.prompts import ObjectShares
 from samprompt_training.scenes import SceneParameters
 
 Shares = dict[str, float]
@@ -33,9 +34,7 @@ class TinyRecipe(LoopRecipe):
     )
     ellipse: bool = Field(False, description="boxes are also drawn as the ellipse that touches their edges")
     lesions: LesionParameters = Field(LesionParameters(), description="what the scenes' lesions look like")
-    centred: float = Field(
-        0.2, description="share of objects that are the lesion most images are centred on", ge=0, le=0.5
-    )
+    asked: ObjectShares = Field(ObjectShares(), description="how often what kind of object is prompted for")
     objects: int = Field(2, description="objects prompted per image and step", ge=1)
     prompts: Shares = Field(PROMPTS, description="how often each kind of first prompt is given")
     reuse: int = Field(2, description="steps that show the same scenes, every second time mirrored", ge=1)

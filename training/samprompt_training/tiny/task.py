@@ -53,7 +53,7 @@ class TinyTrained(Trained):
             # a click says least and needs most corrections: the user of clicks gives a second and a third
             passes = 3 if kind in ("click", "points") else 2
             share = 1.0 / (recipe.objects * passes)
-            target, prior = choose_objects(batch, rng, recipe.centred)
+            target, prior = choose_objects(batch, rng, recipe.asked)
             small = F.avg_pool2d(target, 2)
             given = first_prompts(random, kind, target, prior, recipe.size // 2)
             for number in range(passes):

@@ -42,7 +42,7 @@ class Validation:
             images = scenes.images.flatten(0, 1).to(device)
             tokens, _matching, skip4, skip2 = model.encoder(images)
             for kind in self.recipe.prompts:
-                target, prior = choose_objects(scenes, rng, self.recipe.centred)
+                target, prior = choose_objects(scenes, rng, self.recipe.asked)
                 given = first_prompts(random, kind, target, prior, size // 2)
                 points = None if given.points is None else tuple(part.to(device) for part in given.points)
                 boxes, masks = (None if part is None else part.to(device) for part in (given.boxes, given.masks))
