@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from samprompt.contract.errors import InputError, IntensityError
+from samprompt.contract.errors import InputError, IntensityError, StructureError
 from samprompt.contract.progress import Progress
 from samprompt.evaluation.prompted_baselines import ellipse, otsu
 from samprompt.evaluation.prompted_images import PromptedImage, measured_structures
@@ -50,7 +50,10 @@ def measure(
     for done, image in enumerate(images):
         told.step(f"{image.data_set}: {image.name}", done, len(images))
         try:
-            result.rows += _measured_image(image, models, known, told, (done, len(images)))
+            rows = _measured_image(image, models, known, told, (done, len(images)))
+            if not rows:
+                raise StructureError("It shows no structure that is large enough to be measured.", "Check its masks.")
+            result.rows += rows
         except InputError as error:
             first = first or error
             result.left_out.append((f"{image.data_set}: {image.name}", error.message))

@@ -147,7 +147,9 @@ def _read_volume(name: str, image: Path, contours: Path) -> Visit:
 
 def _read_picture(name: str, image: Path, mask: Path, longest: int) -> Visit:
     """A picture as a volume of one slice, in pixels of 1 x 1; reduced where its longest side exceeds ``longest``."""
-    grey, drawn = _decoded(image), Image.fromarray((np.asarray(_decoded(mask)) > 0).astype(np.float32))
+    grey, levels = _decoded(image), np.asarray(_decoded(mask))
+    lossy = mask.suffix.lower() in (".jpg", ".jpeg")  # JPEG leaves a fringe of other levels round a mask
+    drawn = Image.fromarray((levels > (0.5 * levels.max() if lossy else 0.0)).astype(np.float32))
     if grey.size != drawn.size:
         raise GridError(f"{mask} is {_size(drawn)} pixels, its image {_size(grey)}.", "They must be of one size.")
     scale = longest / max(grey.size)

@@ -184,28 +184,49 @@ def _fitted(x: Tensor, size: tuple[int, int]) -> Tensor:
 def prior_distance(
     sections: Sequence[NDArray[np.bool_]], pixel: float | tuple[float, float], step: float, far: float = 1000.0
 ) -> NDArray[np.float32]:
-    """Signed distance (H, W) in mm on the middle one of three sections k-1, k, k+1, positive inside.
+    """Signed distance (H, W) in mm on the middle one of three sections k-1, k, k+1: see ``prior_distances``."""
+    return prior_distances(np.stack(sections), [1], 1, pixel, step, far)[0]
 
-    The distance is to the surface in three dimensions as far as the three slices show it: beyond its last section a
-    structure is half a ``step`` (mm) away, and not infinitely far. ``far`` mm where nothing is near. Zero lies half-way
-    between a pixel inside and one outside, in plane and across slices. ``pixel`` is its size in mm, or (row, column).
+
+def prior_distances(
+    masks: NDArray[np.bool_],
+    indices: Sequence[int] | NDArray[np.intp],
+    reach: int,
+    pixel: float | tuple[float, float],
+    step: float,
+    far: float = 1000.0,
+) -> NDArray[np.float32]:
+    """Signed distance (N, H, W) in mm on the slices ``indices`` of ``masks`` (K, H, W), positive inside.
+
+    The distance is to the surface in three dimensions as far as the slices up to ``reach`` away show it, which are
+    ``step`` (mm) apart: beyond its last section a structure is half a ``step`` away, and not infinitely far. ``far`` mm
+    where nothing is near. Zero lies half-way between a pixel inside and one outside, in plane and across slices; beyond
+    the first and last slice a structure goes on as it is there. ``pixel`` is its size in mm, or (row, column).
     """
     rows, columns = (pixel, pixel) if isinstance(pixel, int | float) else pixel
-    inside = outside = np.full(sections[1].shape, far * far)
-    half = 0.5 * float(np.sqrt(rows * columns))
-    for offset, mask in zip((-1, 0, 1), sections, strict=True):
-        if not mask.all():
-            away = ndimage.distance_transform_edt(mask, (rows, columns))
-            inside = np.minimum(inside, _with(away, offset, step, half))
-        if mask.any():
-            away = ndimage.distance_transform_edt(~mask, (rows, columns))
-            outside = np.minimum(outside, _with(away, offset, step, half))
-    return np.asarray(np.where(sections[1], np.sqrt(inside), -np.sqrt(outside)), dtype=np.float32)
+    half = 0.5 * min(rows, columns)  # no more, or pixels much longer than wide would lie on the surface
+    kept: dict[tuple[int, bool], NDArray[np.float64] | None] = {}
 
+    def away(k: int, inside: bool) -> NDArray[np.float64] | None:
+        """Distance to the contour on slice ``k`` within its plane, of the pixels inside or of those outside."""
+        if (k, inside) not in kept:
+            mask = masks[k] if inside else ~masks[k]
+            nothing = bool(mask.all())
+            kept[k, inside] = None if nothing else ndimage.distance_transform_edt(mask, (rows, columns))
+        return kept[k, inside]
 
-def _with(away: NDArray[np.float64], offset: int, step: float, half: float) -> NDArray[np.float64]:
-    """Squared distance through ``offset`` slices; the surface is half a voxel nearer than the voxel's centre."""
-    return np.asarray(np.maximum(away - half, 0.0) ** 2 + (0.5 * offset * step) ** 2)
+    found = np.empty((len(indices), *masks.shape[1:]), np.float32)
+    for number, index in enumerate(indices):
+        nearest = {side: np.full(masks.shape[1:], far * far) for side in (True, False)}
+        for offset in range(-reach, reach + 1):
+            k = min(max(int(index) + offset, 0), len(masks) - 1)
+            across = max(abs(offset) - 0.5, 0.0) * step
+            for side, least in nearest.items():
+                plane = away(k, side)
+                if plane is not None:
+                    np.minimum(least, np.maximum(plane - half, 0.0) ** 2 + across**2, out=least)
+        found[number] = np.where(masks[int(index)], np.sqrt(nearest[True]), -np.sqrt(nearest[False]))
+    return found
 
 
 def save_refiner(network: RefinerNetwork, path: Path, card: Mapping[str, str] | None = None) -> None:

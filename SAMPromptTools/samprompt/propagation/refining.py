@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samprompt.contract.propagation import PropagationParameters, RegionParameters
-from samprompt.models.refiner import Refiner, prior_distance
+from samprompt.models.refiner import Refiner, prior_distances
 from samprompt.propagation.align import Alignment, warp_volume
 from samprompt.propagation.align.sampling import crop_to_box
 from samprompt.propagation.knowledge import structure_window
@@ -50,7 +50,7 @@ def refined_fields(
     """Signed distance of the refined prior and the correction in it, both (slices, P, P) in mm, positive inside.
 
     ``grey`` (slices, P, P) is the follow-up in [0, 1] and ``priors`` the warped prior on ``region``'s pixels. Slices
-    with no section on them or on their neighbours (at least 2 mm away) are not looked at: ``-FAR``, correction 0.
+    with no section on them or within 2 mm (or on the next slice) are not looked at: ``-FAR``, correction 0.
     ``dead_zone`` as in ``PathParameters.refiner_dead_zone``.
     """
     stride, step = _neighbours(refiner, float(region.grid.spacing[2]))
@@ -65,7 +65,7 @@ def refined_fields(
     warped[needed[0] : needed[-1] + 1] = window.apply(
         _baseline_on(region.grid, int(needed[0]), int(needed[-1]), baseline, alignment)
     )
-    distance = np.stack([prior_distance(list(priors[rows]), region.pixel, step, FAR) for rows in around])
+    distance = prior_distances(priors, wanted, stride, region.pixel, step / stride, FAR)
     found = refiner.correction(grey[around], warped[around], distance, region.pixel, step)
     moved[wanted] = np.sign(found) * np.maximum(np.abs(found) - dead_zone, 0.0)
     fields[wanted] = distance + moved[wanted]
@@ -93,12 +93,12 @@ def refine_prior(
     _, moved = refined_fields(refiner, grey, region.mask(prior), region, window, base.volume, alignment, dead_zone)
     values, block = region.back(moved)
     spacing = target.volume.grid.spacing_kji
-    stride, step = _neighbours(refiner, float(spacing[0]))
+    stride, _ = _neighbours(refiner, float(spacing[0]))
     own = prior[block]
     field = np.full(own.shape, -FAR, np.float32)
     near = _near(own, stride)
-    for index, rows in zip(near, _around(near, stride, len(own)), strict=True):
-        field[index] = prior_distance(list(own[rows]), (float(spacing[1]), float(spacing[2])), step, FAR)
+    pixel = float(spacing[1]), float(spacing[2])
+    field[near] = prior_distances(own, near, stride, pixel, float(spacing[0]), FAR)
     mask = np.zeros_like(prior)
     mask[block] = field + values > 0
     mask = keep_pieces(mask, prior)
@@ -124,9 +124,9 @@ def _neighbours(refiner: Refiner, spacing: float) -> tuple[int, float]:
 
 
 def _near(priors: NDArray[np.bool_], stride: int) -> NDArray[np.intp]:
-    """Slices that have a section, or a neighbour with one."""
+    """Slices that have a section, or one on a slice up to ``stride`` away."""
     found = np.flatnonzero(priors.any(axis=(1, 2)))
-    near = np.concatenate([found - stride, found, found + stride])
+    near = (found[:, None] + np.arange(-stride, stride + 1)).ravel()
     return np.unique(near[(near >= 0) & (near < len(priors))])
 
 

@@ -182,3 +182,14 @@ def test_a_mask_of_another_size_and_a_truncated_picture_are_named(root: Path):
     mask.write_bytes(mask.read_bytes()[:40])
     with pytest.raises(UnreadableFileError, match=r"157_1_2\.png cannot be read as a picture"):
         images[0].load()
+
+
+def test_the_fringe_of_a_jpeg_mask_is_cut_at_half_its_level(root: Path):
+    disc = np.hypot(*(np.indices((96, 96)) - 48)) < 20
+    folder = root / "ultrasound_thyroid"
+    picture(folder / "images" / "900_1.png", np.full((96, 96), 90, np.uint8))
+    (folder / "masks").mkdir(exist_ok=True)
+    Image.fromarray(disc.astype(np.uint8) * 255).save(folder / "masks" / "900_1.jpg", quality=60)
+    images, _ = open_data_sets(root, ["ultrasound_thyroid"])
+    visit = next(image for image in images if image.name == "900_1").load()
+    assert (visit.structures[0].mask[0] ^ disc).sum() <= 0.02 * disc.sum()

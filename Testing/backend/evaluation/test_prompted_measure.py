@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from samprompt.contract.errors import Cancelled, GridError
+from samprompt.contract.errors import Cancelled, GridError, StructureError
 from samprompt.contract.progress import Progress
 from samprompt.evaluation.prompted import AS_GIVEN, ELLIPSE, OTSU, measure
 from samprompt.evaluation.prompted_baselines import filled_box
@@ -216,8 +216,15 @@ def test_a_structure_that_is_empty_is_passed_over(tumour: np.ndarray):
     empty = Structure("nothing", np.zeros_like(tumour), visit.volume.grid)
     both = Visit("visit", visit.volume, (empty, *visit.structures))
     assert {row.structure for row in measure([image_of(lambda: both)], {}).rows} == {"gtv"}
-    only = Visit("visit", visit.volume, (empty,))
-    assert measure([image_of(lambda: only)], {}).rows == []
+
+
+def test_an_image_with_nothing_to_measure_is_named_and_nothing_at_all_is_an_error(tumour: np.ndarray):
+    visit = make_visit(tumour)
+    only = Visit("visit", visit.volume, (Structure("nothing", np.zeros_like(tumour), visit.volume.grid),))
+    found = measure([image_of(lambda: visit, "A"), image_of(lambda: only, "B")], {})
+    assert [name for name, _ in found.left_out] == ["ct_sarcoma: B"]
+    with pytest.raises(StructureError, match="no structure"):
+        measure([image_of(lambda: only)], {})
 
 
 def test_an_image_that_cannot_be_used_is_named_and_the_others_are_measured(tumour: np.ndarray):

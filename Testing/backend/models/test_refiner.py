@@ -17,6 +17,7 @@ from samprompt.models.refiner import (
     RefinerNetwork,
     load_refiner,
     prior_distance,
+    prior_distances,
     save_refiner,
     shipped_fingerprint,
 )
@@ -133,6 +134,32 @@ def test_the_distance_is_the_nearest_of_all_voxels_of_three_slices(seed: int) ->
     found = prior_distance(list(sections), 1.5, 4.0)
     assert np.allclose(found, plain_distance(sections, 1.5, 4.0), atol=1e-4)
     assert np.array_equal(found > 0, sections[1])
+
+
+@pytest.mark.parametrize("reach", [1, 2, 4])
+def test_the_distance_through_thin_slices_is_the_nearest_of_all_voxels_within_reach(reach: int) -> None:
+    rng = np.random.default_rng(reach)
+    masks = ndimage.gaussian_filter(rng.standard_normal((11, 9, 9)), (1.5, 1.5, 1.5)) > 0.1
+    masks[5:] = False  # fewer sections than slices
+    pixel, step = (1.2, 0.7), 0.5
+    indices = [0, 3, 5, 7, 10]
+    found = prior_distances(masks, indices, reach, pixel, step)
+    for number, index in enumerate(indices):
+        for row, column in np.ndindex(9, 9):
+            here, best = masks[index, row, column], 1000.0
+            for offset in range(-reach, reach + 1):
+                section = masks[min(max(index + offset, 0), 10)]
+                for r, c in np.argwhere(section != here):
+                    plane = max(np.hypot((r - row) * pixel[0], (c - column) * pixel[1]) - 0.35, 0.0)
+                    best = min(best, float(np.hypot(plane, max(abs(offset) - 0.5, 0.0) * step)))
+            assert found[number, row, column] == pytest.approx(best if here else -best, abs=1e-4)
+
+
+@pytest.mark.parametrize("pixel", [(4.5, 1.0), (1.0, 5.0), (1.0, 1.0)])
+def test_a_strip_of_one_pixel_is_inside_however_long_the_pixels_are(pixel: tuple[float, float]) -> None:
+    masks = np.zeros((3, 7, 7), bool)
+    masks[:, 3, 1:6] = masks[:, 5, 2] = True
+    assert np.array_equal(prior_distances(masks, [0, 1, 2], 1, pixel, 3.0) > 0, masks)
 
 
 def test_the_distance_to_a_long_cylinder_is_its_radius_less_the_way_to_its_axis() -> None:

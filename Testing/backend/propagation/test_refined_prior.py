@@ -17,7 +17,7 @@ from samprompt.propagation.align.transform import identity_alignment
 from samprompt.propagation.candidates import fuse, prior_field
 from samprompt.propagation.path import unary_costs
 from samprompt.propagation.patient import propagate_visits
-from samprompt.propagation.refining import FAR, prior_region, refined_fields
+from samprompt.propagation.refining import FAR, prior_region, refine_prior, refined_fields
 from samprompt.propagation.routing import route_of, route_without_model
 from samprompt.propagation.trust import score_trust
 from samprompt.space.grid import Grid
@@ -274,6 +274,22 @@ def test_the_network_sees_both_visits_on_the_same_planes_and_neighbours_at_least
     assert np.corrcoef(warped[middle, 1].ravel(), followup[middle, 1].ravel())[0, 1] > 0.9
     assert np.array_equal(distance[middle] > 0, region.mask(prior)[index])
     assert not moved.any()
+
+
+@pytest.mark.parametrize("sections", [1, 2, 7])
+def test_a_prior_of_few_thin_slices_grows_without_gaps(phantom, sections: int) -> None:
+    thin = Grid.from_spacing((40, 64, 64), (2.5, 2.5, 0.5), (-80.0, -80.0, -10.0))
+    volume = phantom.draw(thin, name="baseline").volume
+    prior = np.zeros(thin.shape, bool)
+    prior[20 : 20 + sections, 24:40, 24:40] = True
+    visit = Visit("thin", volume, (Structure("lesion", prior, thin),))
+    wider = Recording(2.0)
+    refined = refine_prior(
+        wider, visit, visit.structures[0], visit, prior, identity_alignment(), PropagationParameters("refiner")
+    )
+    # 2 mm less the dead zone of 0.5 mm on all sides; the surface lies half a slice beyond the last section
+    drawn = np.flatnonzero(refined.mask.any(axis=(1, 2)))
+    assert drawn.tolist() == list(range(20 - 3, 20 + sections + 3))
 
 
 def test_a_very_large_structure_is_seen_whole() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
 
 from samprompt_training.core.recipe import LoopRecipe
 from samprompt_training.lesions import LesionParameters
 from samprompt_training.prompts import ObjectShares
 from samprompt_training.scenes import SceneParameters
 
-Shares = dict[str, float]
+Kind = Literal["prior", "prior+points", "box", "box+prior", "click", "points"]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Shares = dict[Kind, Share]
 
 # A third each for prior, box and points; points come with and without a prior, because P2SAM gives both.
 PROMPTS: Shares = {
@@ -25,7 +29,9 @@ PROMPTS: Shares = {
 class TinyRecipe(LoopRecipe):
     """One training of the built-in model; ``batch`` counts scenes, each seen at two visits."""
 
-    size: int = Field(128, description="side of the images in pixels; also the input size of the model", ge=64)
+    size: int = Field(
+        128, description="side of the images in pixels; also the input size of the model", ge=64, multiple_of=16
+    )
     widths: tuple[int, int, int, int] = Field((24, 48, 96, 192), description="channels of the encoder's stages")
     blocks: tuple[int, int, int, int] = Field((1, 2, 3, 3), description="residual blocks of the encoder's stages")
     skips: tuple[int, int] = Field((32, 16), description="channels of the decoder at strides 4 and 2")
@@ -41,6 +47,22 @@ class TinyRecipe(LoopRecipe):
     score_weight: float = Field(0.3, description="of predicted IoU and presence, against the mask's loss", ge=0)
     contrast_weight: float = Field(0.1, description="of the correspondence between the visits", ge=0)
     validation_scenes: int = Field(64, description="scenes, never trained on, that the metric is taken on", ge=8)
+
+    @field_validator("prompts")
+    @classmethod
+    def _some_prompts(cls, prompts: Shares) -> Shares:
+        if sum(prompts.values()) <= 0:
+            raise ValueError("no kind of prompt has a share above 0")
+        return prompts
+
+    @field_validator("asked")
+    @classmethod
+    def _shares_of_one(cls, asked: ObjectShares) -> ObjectShares:
+        if not 0 <= asked.centred <= asked.lesions or asked.things < 0 or asked.lesions + asked.things > 1:
+            raise ValueError(
+                "shares are from 0 to 1, lesions and things together too; centred is a part of lesions"
+            )
+        return asked
 
     def scenes(self) -> SceneParameters:
         """Parameters of the generator."""
