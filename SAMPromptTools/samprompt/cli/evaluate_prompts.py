@@ -40,6 +40,7 @@ def evaluate_prompts(
         int, typer.Option(help="Slices per structure at most, evenly spaced; 0: as many as in the published table.")
     ] = 0,
     seed: Annotated[int, typer.Option(help="Another number draws other boxes and priors.")] = 1,
+    note: Annotated[str, typer.Option(help="What readers have to know of the models, printed above the tables.")] = "",
     device: Device = "auto",
     threads: Threads = 0,
 ) -> None:
@@ -79,7 +80,7 @@ def evaluate_prompts(
         except (KeyboardInterrupt, Cancelled):
             raise Cancelled("Cancelled: nothing was written.", "Fewer --set or --slices take less time.") from None
     measured.left_out += [(f"{name}: all of it", "The folder is absent.") for name in absent]
-    _publish(measured, parameters, models, folder)
+    _publish(measured, parameters, models, folder, note)
 
 
 def load_models(names: Sequence[str], device: str, progress: Progress | None = None) -> dict[str, Backbone]:
@@ -116,7 +117,9 @@ def _plain_lines() -> Callable[[str, int, int], None]:
     return tell
 
 
-def _publish(measured: Measured, parameters: PromptedParameters, models: dict[str, Backbone], folder: Path) -> None:
+def _publish(
+    measured: Measured, parameters: PromptedParameters, models: dict[str, Backbone], folder: Path, note: str
+) -> None:
     """Write the files and print the tables."""
     from rich.console import Console
 
@@ -134,7 +137,8 @@ def _publish(measured: Measured, parameters: PromptedParameters, models: dict[st
         "parameters": asdict(parameters),
         "left_out": measured.left_out,
     }
-    text = heading(parameters, fingerprints) + markdown(found) + (f"\n## Left out\n\n{left_out}" if left_out else "")
+    text = heading(parameters, fingerprints, note) + markdown(found)
+    text += f"\n## Left out\n\n{left_out}" if left_out else ""
     contents = (text, rows_to_text(measured.rows), structures_to_text(measured.rows), json.dumps(settings, indent=2))
     for name, content in zip(_FILES, contents, strict=True):
         write_text(folder / name, content.rstrip("\n") + "\n")

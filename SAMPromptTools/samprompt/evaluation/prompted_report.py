@@ -21,15 +21,18 @@ _INTERVALS = (
 Asked = tuple[str, str]  # prompt and who answered
 
 
-def heading(parameters: PromptedParameters, models: Mapping[str, str]) -> str:
-    """What the tables are and how they came about, as Markdown; ``models`` are fingerprints by name."""
+def heading(parameters: PromptedParameters, models: Mapping[str, str], note: str = "") -> str:
+    """What the tables are and how they came about, as Markdown; ``models`` are fingerprints by name.
+
+    ``note``, what the reader has to know of these models besides, gets a paragraph of its own.
+    """
     named = ", ".join(f"{name} ({fingerprint})" for name, fingerprint in models.items())
     p, prior = parameters, parameters.prior
     return f"""# Prompts on real images that no model was trained on
 
 `samprompt evaluate-prompts`, version {VERSION}, seed {p.seed}. Models (fingerprint of the weights): {named}.
 Research use only.
-
+{f"{chr(10)}{note.strip()}{chr(10)}" if note.strip() else ""}
 Each connected piece of a structure in a slice is prompted for by itself (diagonal neighbours touch; at least
 {p.least_pixels} pixels; at most {p.slices} slices of a structure, evenly spaced). All constants are those of
 `evaluation/prompted_parameters.py`, chosen with the figures of the ellipse, Otsu's threshold and the priors at

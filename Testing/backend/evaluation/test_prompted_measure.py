@@ -311,3 +311,6 @@ def test_the_heading_says_every_constant_that_decides_a_figure():
     text = heading(KNOWN, {"tiny": "abc"})
     for said in ("tiny (abc)", "5 %", "at most 10 slices", "0 to 10 mm", "35 %", "2 times", "16", "512", "seed 1"):
         assert said in text, said
+    noted = heading(KNOWN, {"tiny": "abc"}, "Steered by tumours.")
+    assert "\n\nSteered by tumours.\n\n" in noted
+    assert noted.replace("\n\nSteered by tumours.\n\n", "\n\n") == text
