@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,6 +70,40 @@ def test_a_run_is_paused_after_its_minutes_and_goes_on(recipe, tmp_path: Path, c
     assert "Paused after step" in capsys.readouterr().out
     assert main(options) == 0
     assert "Paused" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("command", "text"), [("tiny", TINY), ("refiner", REFINER)])
+@pytest.mark.parametrize("minutes", ["-5", "nan"])
+def test_minutes_that_leave_no_time_are_refused_before_anything_is_written(
+    recipe, tmp_path: Path, capsys, command: str, text: str, minutes: str
+) -> None:
+    options = ["train", command, "--recipe", recipe(text), "--out", str(tmp_path / "run")]
+    assert main([*options, "--minutes", minutes]) == 2
+    assert f"--minutes {minutes} leaves no time." in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no signals to groups of processes")
+def test_a_shutdown_that_ends_all_processes_leaves_a_checkpoint_to_go_on_from(recipe, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    long = TINY.replace("steps: 4", "steps: 4000").replace("_every: 2", "_every: 2000", 2)
+    code = "import sys; from samprompt.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "train", "tiny", "--recipe", recipe(long), "--out", str(run)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            until = time.monotonic() + 120
+            while not (run / "log.jsonl").exists() or (run / "log.jsonl").stat().st_size == 0:
+                assert process.poll() is None, process.stderr.read()
+                assert time.monotonic() < until
+                time.sleep(0.1)
+            os.killpg(process.pid, signal.SIGTERM)
+            _, said = process.communicate(timeout=100)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 4, said
+    assert "a checkpoint is written" in said
+    assert (run / "checkpoint.pt").is_file()
 
 
 def test_a_stage_that_ends_at_a_step_leaves_weights_that_the_next_one_starts_from(

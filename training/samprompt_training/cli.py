@@ -137,6 +137,8 @@ def _train(
     from samprompt_training.core.loop import train
     from samprompt_training.showing import main_process, shown
 
+    if minutes and not minutes > 0:
+        raise ParameterError(f"--minutes {minutes:g} leaves no time.", "Give a number above 0.")
     with shown(as_json) as (progress, report):
         outcome = train(
             task,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
+from samprompt_training.core.loading import unsignalled
 from samprompt_training.fields import Random
 from samprompt_training.scenes import SceneParameters, Scenes, make_scenes
 
@@ -28,4 +29,4 @@ class SceneStream(IterableDataset[Scenes]):
 
     def loader(self) -> DataLoader[Scenes]:
         """The stream from one process that works ahead."""
-        return DataLoader(self, batch_size=None, num_workers=1, prefetch_factor=4)
+        return DataLoader(self, batch_size=None, num_workers=1, prefetch_factor=4, worker_init_fn=unsignalled)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,17 +35,39 @@ def small() -> ModuleType:
     return module
 
 
+def _command(jobs: tuple[dict[str, Any], ...], before: tuple[str, ...]) -> dict[str, Any]:
+    """Arguments for ``subprocess`` that run the small task as a program."""
+    sources = (str(_TRAINING.parent / "SAMPromptTools"), str(_TRAINING), os.environ.get("PYTHONPATH", ""))
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sources), "OMP_NUM_THREADS": "1"}
+    command = [*before, str(_SMALL_TASK), *(json.dumps(job) for job in jobs)]
+    return {"args": command, "text": True, "env": environment}
+
+
 @pytest.fixture(scope="session")
 def launch() -> Callable[..., subprocess.CompletedProcess[str]]:
     """``launch({"out": ...}, ..., before=[...])`` runs the small task as processes of their own."""
 
     def run(*jobs: dict[str, Any], before: tuple[str, ...] = (sys.executable,)) -> subprocess.CompletedProcess[str]:
-        sources = (str(_TRAINING.parent / "SAMPromptTools"), str(_TRAINING), os.environ.get("PYTHONPATH", ""))
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sources), "OMP_NUM_THREADS": "1"}
-        command = [*before, str(_SMALL_TASK), *(json.dumps(job) for job in jobs)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
+        return subprocess.run(**_command(jobs, before), capture_output=True, timeout=240, check=False)
 
     return run
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """``started({"out": ...}, before=[...])``: the same, under way in a process group of its own."""
+    running: list[subprocess.Popen[str]] = []
+
+    def run(*jobs: dict[str, Any], before: tuple[str, ...] = (sys.executable,)) -> subprocess.Popen[str]:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        running.append(subprocess.Popen(**_command(jobs, before), **pipes, start_new_session=True))
+        return running[-1]
+
+    yield run
+    for process in running:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
 
 
 def checkpoint_of(out: Path) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +20,10 @@ from safetensors.torch import save_file
 from samprompt.contract.errors import SamPromptError
 from samprompt.contract.progress import Progress
 from samprompt_training.core.loop import train
+from samprompt_training.core.order import sample_batches
 from samprompt_training.core.recipe import LoopRecipe
 from samprompt_training.core.task import Draws, Trained
+from samprompt_training.showing import shown
 from torch import Tensor, nn
 
 
@@ -128,6 +133,48 @@ class SmallTask:
         save_file({k: v.contiguous() for k, v in trained.state_dict().items()}, str(path), notes)
 
 
+class LoadedTask(SmallTask):
+    """The same with samples that the recipe's loading processes make; each takes its ``seconds``."""
+
+    def __init__(self, recipe: LoopRecipe, seconds: float = 0.0, **options: Any) -> None:
+        super().__init__(recipe, **options)
+        self.samples = Slow(self, seconds)
+
+    def batches(self, first_step: int, rank: int, world: int) -> Iterator[Any]:
+        size, seed = self.recipe.batch, self.recipe.seed
+        return sample_batches(self.samples, size, seed, first_step, rank, world, self.recipe.workers)
+
+
+class Slow:
+    """Twenty samples that take their time."""
+
+    def __init__(self, task: SmallTask, seconds: float) -> None:
+        self.task, self.seconds = task, seconds
+
+    def __len__(self) -> int:
+        return 20
+
+    def sample(self, index: int, _rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        time.sleep(self.seconds)
+        return self.task.sample(index)
+
+
+def while_computing(task: SmallTask, step: int, act: Callable[[], None]) -> None:
+    """Have ``act`` happen in the middle of a step, counted from 0."""
+
+    def begun(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        if (arguments[1].step, arguments[1].iteration) == (step, 0):
+            act()
+            time.sleep(0.3)  # signals that follow from it arrive while the step is under way
+
+    task.trained.register_forward_pre_hook(begun)
+
+
+def kill_a_loading_process() -> None:
+    """As the system does where memory runs out."""
+    os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+
+
 class Cancelling(Progress):
     """Cancels itself at a step, on one process only."""
 
@@ -137,9 +184,15 @@ class Cancelling(Progress):
 
 
 def run(job: dict[str, Any]) -> None:
-    """Train once; with "kill_at" the process dies when that step's batch is asked for."""
+    """Train once; with "kill_at" the process dies when that step's batch is asked for.
+
+    "loaded" are the seconds of a sample from a loading process; with "signals" the run is stopped as commands are;
+    "dies" are rank and step at which a loading process dies.
+    """
     chosen = recipe(**job.get("recipe", {}))
     task = SmallTask(chosen, **job.get("options", {}))
+    if "loaded" in job:
+        task = LoadedTask(chosen, job["loaded"], **job.get("options", {}))
     if "kill_at" in job:
         inner = task.batches
 
@@ -150,10 +203,13 @@ def run(job: dict[str, Any]) -> None:
                 yield batch
 
         task.batches = deadly  # type: ignore[method-assign]
-    progress = Cancelling(*job["cancel"]) if "cancel" in job else None
-    how: dict[str, Any] = {"tensorboard": False, "device": "cpu", "stop_at": job.get("stop_at"), "progress": progress}
+    if "dies" in job and job["dies"][0] == int(os.environ.get("RANK", "0")):
+        while_computing(task, job["dies"][1], kill_a_loading_process)
+    cancelling = Cancelling(*job["cancel"]) if "cancel" in job else None
+    how: dict[str, Any] = {"tensorboard": False, "device": "cpu", "stop_at": job.get("stop_at")}
     try:
-        said: str = train(task, chosen, Path(job["out"]), **how).status
+        with shown(as_json=False) if "signals" in job else nullcontext((cancelling, None)) as (progress, _report):
+            said: str = train(task, chosen, Path(job["out"]), progress=progress, **how).status
     except SamPromptError as error:
         said = f"{type(error).__name__}: {error}"
     sys.stdout.write(f"{said}\n")  # in one piece: two processes write at once

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from samprompt.contract.errors import Cancelled, OutputError
 from samprompt_training.core import reporting
 from samprompt_training.core.recipe import load_recipe
 from samprompt_training.core.speed import measure_speed
@@ -24,6 +25,63 @@ def test_the_log_has_means_between_its_lines(trained, log_of, tmp_path: Path) ->
     for n, entry in enumerate(fourth):
         for value in (lambda e: e["loss"], lambda e: e["gradient_norm"], lambda e: e["parts"]["first"]):
             assert value(entry) == pytest.approx(sum(value(e) for e in each[4 * n : 4 * n + 4]) / 4, rel=1e-5)
+
+
+FIGURES = ("step", "loss", "gradient_norm", "parts")
+
+
+@pytest.mark.parametrize("how", ["paused", "cancelled", "killed"])
+def test_means_go_on_after_a_stop_between_two_lines(small, trained, launch, log_of, tmp_path: Path, how: str) -> None:
+    changes = {"log_every": 4, "validate_every": 12, "checkpoint_every": 6}
+    options = {"iterations": 3}
+    trained("whole", options, changes)
+    began = time.perf_counter()
+    if how == "killed":
+        launch({"out": str(tmp_path / "out"), "recipe": changes, "options": options, "kill_at": 7})
+    elif how == "paused":
+        trained("out", options, changes, stop_at=6)
+    else:
+        with pytest.raises(Cancelled):
+            trained("out", options, changes, progress=small.Cancelling(0, 5))
+    trained("out", options, changes)
+    passed = time.perf_counter() - began
+    whole, parts = ([e for e in log_of(tmp_path / name) if "loss" in e] for name in ("whole", "out"))
+    assert [e["step"] for e in parts] == [4, 8, 12]
+    assert [[e[key] for key in FIGURES] for e in parts] == [[e[key] for key in FIGURES] for e in whole]
+    assert all(0 < e["compute_seconds"] < e["loop_seconds"] for e in parts)
+    assert sum(e["loop_seconds"] for e in parts) < passed
+
+
+def test_times_of_a_line_count_the_steps_before_a_pause_and_those_of_a_call_do_not(
+    small, trained, log_of, tmp_path: Path
+) -> None:
+    changes = {"log_every": 8, "validate_every": 12, "checkpoint_every": 12}
+    trained("out", task=slow(small, 0.05, changes), recipe=changes, stop_at=6)
+    outcome = trained("out", task=slow(small, 0.0, changes), recipe=changes)
+    line = next(e for e in log_of(tmp_path / "out") if "loss" in e)
+    assert line["step"] == 8
+    assert line["data_seconds"] > 6 * 0.05
+    assert outcome.data_seconds < 0.1
+
+
+def test_the_last_steps_of_a_run_have_a_line_too(trained, log_of, tmp_path: Path) -> None:
+    trained("each")
+    changes = {"log_every": 50}
+    trained("seldom", recipe=changes)
+    each, (line,) = ([e for e in log_of(tmp_path / name) if "loss" in e] for name in ("each", "seldom"))
+    assert line["step"] == 12
+    assert line["loss"] == pytest.approx(sum(e["loss"] for e in each) / 12, rel=1e-6)
+    trained("seldom", recipe=changes)  # of a finished run nothing is repeated
+    assert len([e for e in log_of(tmp_path / "seldom") if "loss" in e]) == 1
+
+
+def test_the_last_steps_before_an_early_stop_have_a_line_too(small, trained, log_of, tmp_path: Path) -> None:
+    changes = {"log_every": 3, "validate_every": 2, "patience": 1}
+    for _call in range(2):
+        task = small.SmallTask(small.recipe(**changes))
+        task.validate = lambda _trained: {"score": 0.0}
+        assert trained("out", task=task, recipe=changes).status == "early stop"
+        assert [e["step"] for e in log_of(tmp_path / "out") if "loss" in e] == [3, 4]
 
 
 def test_what_a_resumed_run_repeats_is_cut_from_the_log(trained, log_of, tmp_path: Path) -> None:
@@ -56,6 +114,16 @@ def test_tensorboard_reads_the_curves_of_a_run_and_of_its_resumption(trained, lo
     assert {"rate", "gradient_norm", "parts/first", "data_seconds"} <= set(found.Tags()["scalars"])
 
 
+def test_a_file_where_the_folder_for_tensorboard_should_be_is_said(trained, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "tensorboard").write_text("in the way")
+    with pytest.raises(OutputError, match="tensorboard cannot be written: File exists") as told:
+        trained("out", tensorboard=True)
+    assert "choose another folder" in told.value.hint
+    (tmp_path / "out" / "tensorboard").unlink()
+    assert trained("out", tensorboard=True).status == "finished"
+
+
 def test_the_recipe_beside_the_weights_is_the_one_that_was_used(trained, small, tmp_path: Path) -> None:
     trained("out", stop_at=1)
     assert load_recipe(tmp_path / "out" / "recipe.yaml", type(small.recipe())) == small.recipe()
@@ -80,9 +148,9 @@ def test_progress_is_told_about_once_a_second(trained) -> None:
     assert 1 <= len(told) <= 4  # of 40 steps
 
 
-def slow(small: Any, seconds: float) -> Any:
+def slow(small: Any, seconds: float, changes: dict[str, Any] | None = None) -> Any:
     """A small task whose batches take their time."""
-    task = small.SmallTask(small.recipe())
+    task = small.SmallTask(small.recipe(**(changes or {})))
     inner = task.batches
 
     def batches(first_step: int, rank: int, world: int) -> Iterator[Any]:

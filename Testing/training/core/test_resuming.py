@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import SafetensorError
 from samprompt.contract.errors import Cancelled, OutputError, ParameterError, UnreadableFileError
 from samprompt.contract.progress import Progress
 
@@ -165,13 +165,18 @@ def small_disk(tmp_path: Path):
     subprocess.run(["umount", str(place)], check=True)
 
 
+def fill(disk: Path, but: int = 0) -> Path:
+    """Fill a small disk up, but for some bytes; the file that does."""
+    filling = disk / "filling"
+    filling.write_bytes(b"0" * (shutil.disk_usage(disk).free - but))
+    return filling
+
+
 def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(trained, small_disk: Path, same_end, tmp_path: Path) -> None:
     trained("whole", HARD)
     trained("disk", HARD, stop_at=4)
     kept = (small_disk / "checkpoint.pt").read_bytes()
-    filling = small_disk / "filling"
-    free = shutil.disk_usage(small_disk).free
-    filling.write_bytes(b"0" * (free - len(kept) // 2 // 4096 * 4096))  # room for half a checkpoint
+    filling = fill(small_disk, but=len(kept) // 2 // 4096 * 4096)  # room for half a checkpoint
     with pytest.raises(OutputError, match="No space left") as told:
         trained("disk", HARD)
     assert "Free some space" in told.value.hint
@@ -199,20 +204,56 @@ def test_a_write_error_midway_in_a_checkpoint_leaves_the_one_before(trained, mon
     assert trained("out").status == "finished"
 
 
-def test_a_full_disk_at_the_best_weights_leaves_the_best_before(small, trained, tmp_path: Path) -> None:
-    trained("out", stop_at=4)
-    kept = load_file(tmp_path / "out" / "best.safetensors")
+def test_a_full_disk_at_the_best_weights_leaves_the_best_before(
+    small, trained, small_disk: Path, tmp_path: Path
+) -> None:
+    changes = {"validate_every": 4, "checkpoint_every": 12}
+    trained("disk", recipe=changes, stop_at=4)
+    kept = (small_disk / "best.safetensors").read_bytes()
+    task = small.SmallTask(small.recipe(**changes))
+
+    def validate(_trained: Any) -> dict[str, float]:
+        fill(small_disk)
+        return {"score": 0.0}  # better than any before
+
+    task.validate = validate
+    with pytest.raises(OutputError, match=r"best\.safetensors cannot be written: No space left") as told:
+        trained("disk", task=task, recipe=changes)
+    assert "Free some space" in told.value.hint
+    assert (small_disk / "best.safetensors").read_bytes() == kept
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "hint"),
+    [
+        ("I/O error: Disk quota exceeded (os error 122)", "Disk quota exceeded", "quota"),
+        ('IoError(Os { code: 28, kind: StorageFull, message: "" })', "No space left", "Free some space"),
+        ("a shape is wrong", "a shape is wrong", ""),
+    ],
+)
+def test_reasons_that_safetensors_tells_in_words_are_understood(
+    small, trained, said: str, reason: str, hint: str
+) -> None:
     task = small.SmallTask(small.recipe())
 
-    def half(_trained: Any, path: Path, _notes: dict[str, str]) -> None:
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+    def failing(_trained: Any, _path: Path, _notes: dict[str, str]) -> None:
+        raise SafetensorError(f"Error while serializing: {said}")
 
-    task.export = half
-    with pytest.raises(OutputError, match=r"best\.safetensors cannot be written: No space left"):
+    task.export = failing
+    with pytest.raises(OutputError, match=reason) as told:
         trained("out", task=task)
-    left = load_file(tmp_path / "out" / "best.safetensors")
-    assert all(torch.equal(kept[name], left[name]) for name in kept)
+    assert hint in told.value.hint
+
+
+def test_a_checkpoint_of_a_version_that_kept_no_means_is_gone_on_with(trained, same_end, tmp_path: Path) -> None:
+    trained("whole", HARD, {"log_every": 4})
+    trained("out", HARD, {"log_every": 4}, stop_at=6)
+    path = tmp_path / "out" / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    assert content.pop("since_line")["means"]["updates"] == 2 * 3
+    torch.save(content, path)
+    assert trained("out", HARD, {"log_every": 4}).status == "finished"
+    same_end(tmp_path / "whole", tmp_path / "out")
 
 
 def test_an_output_folder_that_is_a_file_is_said(trained, tmp_path: Path) -> None:

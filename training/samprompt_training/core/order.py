@@ -12,6 +12,8 @@ import torch
 from samprompt.contract.errors import ParameterError, SamPromptError
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from samprompt_training.core.loading import unsignalled
+
 _ORDER, _CHANGE = 4, 5  # what a seed is for, beside those of ``task.Draws``
 _AHEAD = 4  # batches that each loading process keeps ready
 
@@ -74,7 +76,7 @@ def sample_batches(
     No batch is smaller than the others and no sample is left out. What a sample looks like, its augmentation too,
     depends on its number in the run and ``seed`` alone: two processes see together what one sees with the double batch,
     and a resumed run goes on as it would have. Tensors are stacked along a new first axis, texts are lists.
-    ``workers`` processes work ahead (0: none); they end when the iterator is closed.
+    ``workers`` processes work ahead (0: none); they end when the iterator is closed, and not by Ctrl-C or SIGTERM.
 
     Raises:
         ParameterError: no sample, or numbers that make no sense.
@@ -87,6 +89,7 @@ def sample_batches(
         num_workers=workers,
         prefetch_factor=_AHEAD if workers else None,
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=unsignalled,
     )
     batches = iter(loader)
     try:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from samprompt.contract.errors import Cancelled
+
 Status = Literal["finished", "paused", "early stop"]
 
 
@@ -31,3 +33,13 @@ class Outcome:
     def loop_per_compute(self) -> float:
         """Time of the loop as a multiple of its computing; 1 when data is always there in time."""
         return self.loop_seconds / self.compute_seconds if self.compute_seconds else 1.0
+
+
+def cancelled_at(step: int, steps: int, out: Path) -> Cancelled:
+    """The error of a run that was cancelled after ``step`` of ``steps`` and left a checkpoint in ``out``."""
+    if step == 0:
+        return Cancelled("Cancelled before the first step.", "There is nothing to go on from: run it again.")
+    return Cancelled(
+        f"Cancelled after step {step} of {steps}; a checkpoint is written.",
+        f"To go on, run it again with the same recipe and the output folder {out}.",
+    )

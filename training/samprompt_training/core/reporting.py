@@ -1,4 +1,4 @@
-"""What a run says while it runs: means between two lines of the log, the log itself, TensorBoard, progress events."""
+"""What a run says while it runs: the log, TensorBoard, progress events."""
 
 from __future__ import annotations
 
@@ -7,83 +7,14 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from samprompt.contract.errors import EnvironmentProblem, OutputError
-from torch import Tensor
+from samprompt.contract.errors import Cancelled, EnvironmentProblem, OutputError
+from samprompt.contract.progress import Progress
 
 _REPORT_SECONDS = 1.0  # between two progress events
-
-
-@dataclass
-class Clock:
-    """Where the time of the loop went, in seconds: waiting for data, computing, and all of the loop.
-
-    Validations, exports and checkpoints are not the loop's.
-    """
-
-    data: float = 0.0
-    compute: float = 0.0
-    loop: float = 0.0
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        """Add the time of the block to ``name``."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            setattr(self, name, getattr(self, name) + time.perf_counter() - began)
-
-    def add(self, other: Clock) -> None:
-        """Add another clock's times."""
-        for name in ("data", "compute", "loop"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-    def entry(self) -> dict[str, float]:
-        """Fields of the log."""
-        return {f"{name}_seconds": round(getattr(self, name), 4) for name in ("data", "compute", "loop")}
-
-
-@dataclass
-class Means:
-    """Means of loss, gradient norm and parts over the updates since the last line of the log."""
-
-    losses: list[float] = field(default_factory=list)
-    norms: list[float] = field(default_factory=list)
-    _sums: dict[str, Tensor] = field(default_factory=dict)
-    _counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, loss: float, norm: float, parts: list[dict[str, Tensor]]) -> None:
-        """Take in one update. ``parts`` stay on their device, so that nothing waits for them."""
-        self.losses.append(loss)
-        if math.isfinite(norm):
-            self.norms.append(norm)
-        for part in parts:
-            for name, value in part.items():
-                value = value.detach().float()
-                self._sums[name] = self._sums[name] + value if name in self._sums else value
-                self._counts[name] = self._counts.get(name, 0) + 1
-
-    def parts(self) -> dict[str, tuple[float, int]]:
-        """Sum and count of every part on this process."""
-        return {name: (float(value), self._counts[name]) for name, value in self._sums.items()}
-
-    def entry(self, gathered: list[dict[str, tuple[float, int]]]) -> dict[str, Any]:
-        """Fields of the log, from the parts of all processes."""
-        names = dict.fromkeys(name for parts in gathered for name in parts)
-        means = {}
-        for name in names:
-            found = [parts[name] for parts in gathered if name in parts]
-            means[name] = sum(value for value, _ in found) / sum(count for _, count in found)
-        return {
-            "loss": sum(self.losses) / max(1, len(self.losses)),
-            "gradient_norm": sum(self.norms) / max(1, len(self.norms)),
-            "parts": means,
-        }
 
 
 def finite(value: Any) -> Any:
@@ -106,7 +37,11 @@ class Log:
                 self._stream.truncate(length)
         except OSError as error:
             raise self._error(error) from error
-        self._board = _board(out / "tensorboard", step) if tensorboard else None
+        try:
+            self._board = _board(out / "tensorboard", step) if tensorboard else None
+        except BaseException:
+            self._stream.close()
+            raise
 
     def write(self, entry: dict[str, Any]) -> None:
         """Add one line, and its numbers to TensorBoard.
@@ -146,8 +81,12 @@ class Log:
                 self._board.close()
 
     def _error(self, error: OSError) -> OutputError:
-        reason = error.strerror or str(error)
-        return OutputError(f"{self._path} cannot be written: {reason}.", "Free some space or choose another folder.")
+        return _unwritable(self._path, error)
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    reason = error.strerror or str(error)
+    return OutputError(f"{path} cannot be written: {reason}.", "Free some space or choose another folder.")
 
 
 def _board(folder: Path, step: int) -> Any:
@@ -158,7 +97,10 @@ def _board(folder: Path, step: int) -> Any:
         raise EnvironmentProblem(
             "The package tensorboard is missing.", "pip install tensorboard, or train without it."
         ) from error
-    return SummaryWriter(str(folder), purge_step=step + 1)
+    try:
+        return SummaryWriter(str(folder), purge_step=step + 1)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 def _scalars(entry: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
@@ -198,3 +140,12 @@ class Events:
                 }
             )
         )
+
+
+def cancelled_by(progress: Progress, step: int, steps: int) -> bool:
+    """Say where the run is; whether it was asked to stop."""
+    try:
+        progress.step("training", step, steps)
+    except Cancelled:
+        return True
+    return False

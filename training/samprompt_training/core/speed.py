@@ -13,7 +13,7 @@ from accelerate.utils import send_to_device
 
 from samprompt_training.core.processes import Processes
 from samprompt_training.core.recipe import LoopRecipe
-from samprompt_training.core.reporting import Means
+from samprompt_training.core.tally import Means
 from samprompt_training.core.task import Task
 from samprompt_training.core.updates import Updates
 

@@ -83,10 +83,13 @@ class Task(Protocol):
     def batches(self, first_step: int, rank: int, world: int) -> Iterator[Any]:
         """Batches number ``first_step``, ``first_step + 1``, ... of process ``rank`` of ``world``, without end.
 
-        A batch depends on the recipe's seed, its number, ``rank`` and ``world`` alone. Over all ranks, batch n holds
-        the samples [n * world * batch, (n + 1) * world * batch) of the run, rank after rank. With accumulation each
-        of a step's ``accumulate`` batches counts, so the first of step s has the number s * accumulate. Tensors are
-        moved to the device by the loop (containers of tensors, and objects with a method ``to(device)``).
+        A batch depends on the recipe's seed, its number, ``rank`` and ``world`` alone, so that a resumed run goes on
+        as it would have. Of a task with a set of samples, batch n holds over all ranks the samples
+        [n * world * batch, (n + 1) * world * batch) of the run, rank after rank: several processes are the same
+        training as one with the larger batch. A task that makes its data need not hold to that: each process may make
+        its own, and another number of processes is another training. With accumulation each of a step's ``accumulate``
+        batches counts, so the first of step s has the number s * accumulate. Tensors are moved to the device by the
+        loop (containers of tensors, and objects with a method ``to(device)``).
         """
         ...
 

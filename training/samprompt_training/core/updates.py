@@ -15,8 +15,8 @@ from torch import Tensor
 
 from samprompt_training.core.processes import Processes
 from samprompt_training.core.recipe import LoopRecipe
-from samprompt_training.core.reporting import Means
 from samprompt_training.core.schedule import rate_at
+from samprompt_training.core.tally import Means
 from samprompt_training.core.task import Draws, Task
 
 

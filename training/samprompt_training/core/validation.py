@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import re
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,8 @@ class Validation:
 
 
 def _as_os_error(error: SafetensorError) -> OSError:
-    """The operating system's error, which safetensors tells in words only."""
-    full = "code: 28" in str(error) or "StorageFull" in str(error)
-    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) if full else OSError(errno.EIO, str(error))
+    """The operating system's error, which safetensors tells in words only; how, has changed between its versions."""
+    found = re.search(r"\b(?:os error|code:) (\d+)", str(error))
+    if found is None:
+        return OSError(errno.EIO, str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1])))

@@ -11,6 +11,7 @@ from samprompt.models.refiner import RefinerNetwork, save_refiner
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from samprompt_training.core.loading import unsignalled
 from samprompt_training.core.task import Draws, Trained
 from samprompt_training.fields import Random
 from samprompt_training.refiner.losses import distance_loss, overlap_loss
@@ -88,9 +89,14 @@ class RefinerTask:
     def batches(self, first_step: int, rank: int, world: int) -> Iterator[Pairs]:
         """Pairs, made ahead by a process of their own where the recipe has workers."""
         workers = min(1, self.recipe.workers)  # the stream has one order
-        ahead = {"prefetch_factor": 4} if workers else {}
         stream = PairStream(self.recipe, first_step, rank, world)
-        yield from DataLoader(stream, batch_size=None, num_workers=workers, **ahead)  # type: ignore[arg-type]
+        yield from DataLoader(
+            stream,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=4 if workers else None,
+            worker_init_fn=unsignalled,
+        )
 
     def validate(self, trained: RefinerTrained) -> dict[str, float]:
         """Dice of prior and refined contours on pairs that training never draws; see ``measure.summary``."""
