@@ -18,10 +18,9 @@ from samprompt.prompting.retrieval import distance
 from samprompt.propagation.encoding import Encoded, encode_region, region_pixels
 from samprompt.propagation.likelihood import Likelihood, fit_likelihood
 from samprompt.propagation.region import in_plane_box, make_region, side_of
-from samprompt.space.contrast import box_around
 from samprompt.space.structure import Structure
 from samprompt.space.visit import Visit
-from samprompt.space.windows import Window, chosen_window, window_for
+from samprompt.space.windows import Window, chosen_window, window_round
 
 _SPREAD_SLICES = 12  # left out one at a time; more change mean and SD by less than 3 %
 _SPREAD_TOKENS = 128
@@ -69,12 +68,8 @@ def structure_window(visit: Visit, structure: Structure, choice: WindowName = "a
     chosen = chosen_window(choice)
     if chosen is not None:
         return chosen
-    box = box_around(structure.mask, 15.0, structure.grid.spacing_kji)
-    values = visit.volume.array[box]
-    if visit.volume.modality != "CT" or choice == "MR/other":
-        return window_for(visit.volume.array, np.ones_like(visit.volume.array, dtype=bool), "OT")
-    # air outside the patient says nothing of the structure's contrast
-    return window_for(values, (values > -950.0) | structure.mask[box])
+    modality = "OT" if choice == "MR/other" else visit.volume.modality
+    return window_round(visit.volume.array, structure.mask, structure.grid.spacing_kji, modality)
 
 
 def make_groups(

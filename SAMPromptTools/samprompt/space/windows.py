@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samprompt.contract.propagation import WindowName
+from samprompt.space.contrast import OUTSIDE_AIR_HU, box_around
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ WINDOWS = {
     "bone": Window(-450.0, 1050.0),
     "wide": Window(-1000.0, 1000.0),
 }
+_AROUND_MM = 15.0
 _CHOSEN: dict[WindowName, str] = {"lung": "lung", "soft tissue": "soft", "bone": "bone"}
 
 
@@ -53,3 +55,19 @@ def window_for(values: NDArray[np.float32], inside: NDArray[np.bool_], modality:
         if low >= window.low - 60.0 and high <= window.high + 60.0:
             return window
     return WINDOWS["wide"]
+
+
+def window_round(
+    array: NDArray[np.float32], mask: NDArray[np.bool_], spacing_kji: NDArray[np.float64], modality: str = "CT"
+) -> Window:
+    """Window that shows a structure and 15 mm round it: "auto" of the propagation and of the training alike.
+
+    ``array`` and ``mask`` (k, j, i) on the same voxels, of ``spacing_kji`` mm. An empty mask stands for all of the
+    image. Any other modality than CT: as ``window_for``.
+    """
+    if modality != "CT":
+        return window_for(array, np.ones(1, dtype=bool), "OT")
+    box = box_around(mask, _AROUND_MM, spacing_kji) if mask.any() else (slice(None),) * 3
+    values = array[box]
+    # air outside the patient says nothing of the structure's contrast
+    return window_for(values, (values > OUTSIDE_AIR_HU) | mask[box])

@@ -58,7 +58,7 @@ def test_an_unknown_layout_or_option_is_refused_with_what_there_is(folders_folde
         open_dataset("folders", folders_folder, kind="ct", colour="red")
     with pytest.raises(ParameterError, match="kind"):
         open_dataset("folders", folders_folder)
-    with pytest.raises(ParameterError, match="'pet' is no kind"):
+    with pytest.raises(ParameterError, match="'kind' has the value 'pet'"):
         open_dataset("folders", folders_folder, kind="pet")
 
 

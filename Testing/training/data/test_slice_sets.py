@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 from balls import SPACING, Ball, disc, save_nifti, save_picture
+from PIL import Image
 from pydantic import ValidationError
 from samprompt.contract.errors import Cancelled, ParameterError, StructureError, UnreadableFileError
 from samprompt.contract.progress import Progress
+from samprompt.io.notes import collected_notes
+from samprompt_training.data import cache
 from samprompt_training.data.cases import open_dataset
 from samprompt_training.data.parameters import SliceParameters
 from samprompt_training.data.slices import SliceSet
@@ -45,6 +48,21 @@ def test_the_second_time_nothing_is_read_but_the_cache(nnunet_folder: Path, tmp_
     assert len(second) == len(first)
     assert all(torch.equal(first[n]["image"], second[n]["image"]) for n in range(len(first)))
     with pytest.raises(UnreadableFileError):  # other parameters: cut anew
+        SliceSet(cases, SliceParameters(size=32), tmp_path / "cache")
+
+
+def test_slices_cut_in_an_older_way_are_cut_anew(
+    nnunet_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = open_dataset("nnunet", nnunet_folder).cases
+    SliceSet(cases, SliceParameters(size=32), tmp_path / "cache")
+    for case in cases:  # same size and time, but nothing that could be read
+        stat = case.images[0].stat()
+        case.images[0].write_bytes(b"\0" * stat.st_size)
+        os.utime(case.images[0], ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    SliceSet(cases, SliceParameters(size=32), tmp_path / "cache")
+    monkeypatch.setattr(cache, "VERSION", cache.VERSION + 1)
+    with pytest.raises(UnreadableFileError):
         SliceSet(cases, SliceParameters(size=32), tmp_path / "cache")
 
 
@@ -111,7 +129,10 @@ def test_a_structure_that_is_nowhere_is_refused(nnunet_folder: Path, tmp_path: P
     for case in cases:
         save_nifti(case.masks["tumour"].path, np.zeros((10, 30, 24), dtype=np.uint8), Ball(1.0))
     with pytest.raises(StructureError, match="'tumour' is in no slice"):
-        SliceSet(cases, SliceParameters(size=32), tmp_path / "cache", absent="note")
+        SliceSet(cases, SliceParameters(size=32), tmp_path / "cache")
+    with collected_notes() as notes:
+        assert len(SliceSet(cases, SliceParameters(size=32), tmp_path / "cache", absent="note")) == 0
+    assert "In none of 5 cases: tumour." in notes
 
 
 def test_parameters_without_sense_are_refused(folders_folder: Path, tmp_path: Path) -> None:
@@ -146,6 +167,20 @@ def test_a_picture_keeps_its_colours_and_its_form(tmp_path: Path) -> None:
     assert items[0]["extent"].tolist() == [30, 50]
     assert items[0]["image"][:, 10, 10] * 255 == pytest.approx([250, 100, 0], abs=0.6)
     assert float(items[0]["mask"].sum()) == pytest.approx(np.pi * 10.0**2, rel=0.03)
+
+
+def test_a_model_of_neighbours_sees_the_brightness_of_a_coloured_picture(tmp_path: Path) -> None:
+    picture = np.zeros((40, 50, 3), dtype=np.uint8)
+    picture[:] = (200, 100, 10)
+    picture[:, 25:] = (10, 100, 200)
+    save_picture(tmp_path / "images" / "a.png", picture)
+    save_picture(tmp_path / "masks" / "a.png", disc(10.0) * np.uint8(255))
+    cases = open_dataset("folders", tmp_path, kind="endoscopy").cases
+    items = SliceSet(cases, SliceParameters(size=50, channels="neighbours"), tmp_path / "c")
+    grey = np.asarray(Image.fromarray(picture).convert("L"), dtype=np.float64)
+    for channel in items[0]["image"].numpy():
+        assert np.abs(channel[:40] * 255 - grey).max() <= 1.0
+    assert len(np.unique(grey)) == 2
 
 
 def test_real_images_of_the_shared_folder_are_read_whole(shared_data: Path, tmp_path: Path) -> None:

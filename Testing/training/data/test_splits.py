@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from samprompt.contract.errors import InputError, ParameterError, UnreadableFileError
 from samprompt_training.data.cases import open_dataset
-from samprompt_training.data.manifest import manifest_summary, read_manifest, write_manifest
+from samprompt_training.data.manifest import make_manifest, manifest_summary, read_manifest, write_manifest
 from samprompt_training.data.split import split_dataset, split_patients
 
 
@@ -115,7 +115,8 @@ def test_the_manifest_says_what_went_where_and_notices_changes(folders_folder: P
     split = split_patients(dataset.patients, 7)
     used = {"P1_1": {"structure": [0]}, "P2_2": {"structure": [0]}}
     path = tmp_path / "manifest.json"
-    written = write_manifest(path, dataset, split, seed=7, shares=(0.8, 0.1, 0.1), slices=used)
+    written = make_manifest(dataset, split, seed=7, shares=(0.8, 0.1, 0.1), slices=used)
+    write_manifest(path, written)
     assert read_manifest(path) == written
     by_name = {case["case"]: case for case in written["cases"]}
     assert set(by_name) == {f"P{p}_{n}" for p in (1, 2, 3) for n in (1, 2)}
@@ -144,7 +145,7 @@ def test_a_manifest_without_hashes_has_none_and_another_split_another_digest(
     digests = set()
     for seed in range(8):
         split = split_patients(dataset.patients, seed)
-        manifest = write_manifest(tmp_path / "m.json", dataset, split, seed=0, shares=(0.8, 0.1, 0.1), hashes=False)
+        manifest = make_manifest(dataset, split, seed=0, shares=(0.8, 0.1, 0.1), hashes=False)
         digests.add(manifest["digest"])
         assert all(file["sha256"] is None for case in manifest["cases"] for file in case["files"])
     assert len(digests) == len({tuple(sorted(split_patients(dataset.patients, s).items())) for s in range(8)})

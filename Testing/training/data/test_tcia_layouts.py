@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,17 @@ def test_every_contoured_phase_of_4d_lung_goes_with_the_ct_it_was_drawn_on(lung_
         assert content.grid is not None
         volume = float(content.masks["tumour"].sum()) * content.grid.voxel_volume
         assert volume == pytest.approx(Ball(radius).volume, rel=0.05)
+
+
+def test_contours_in_two_files_of_one_series_are_refused_with_both_names(nsclc_folder: Path) -> None:
+    row = next(row for row in rows_of(nsclc_folder) if row["Modality"] == "RTSTRUCT")
+    folder = place_of(nsclc_folder, row)
+    first = next(folder.glob("*.dcm"))
+    shutil.copyfile(first, folder / "1-2.dcm")
+    with pytest.raises(DicomSeriesError, match=rf"holds 2 files of contours: {first.name}, 1-2\.dcm") as caught:
+        open_dataset("nsclc-radiomics", nsclc_folder)
+    assert caught.value.hint
+    assert len(open_dataset("nsclc-radiomics", nsclc_folder, source="SEG").cases) == 3
 
 
 def test_the_folder_of_the_collection_itself_will_do(nsclc_folder: Path) -> None:

@@ -75,14 +75,31 @@ def test_nnunet_in_two_dimensions_as_png(tmp_path: Path) -> None:
         "file_ending": ".png",
     }
     (tmp_path / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
-    with pytest.raises(MissingFileError, match="Channels are missing"):  # R, G and B would be files of their own
-        open_dataset("nnunet", tmp_path)
-    (tmp_path / "dataset.json").write_text(
-        json.dumps(description | {"channel_names": {"0": "rgb_to_0_1"}}), encoding="utf-8"
-    )
+    for names in (description["channel_names"], {"0": "rgb_to_0_1"}):  # three channels of one file, or one name
+        (tmp_path / "dataset.json").write_text(json.dumps(description | {"channel_names": names}), encoding="utf-8")
+        content = read_case(open_dataset("nnunet", tmp_path).cases[0])
+        assert np.array_equal(content.image[:, 0].transpose(1, 2, 0), picture)
+        assert np.array_equal(content.masks["polyp"][0], mask)
+
+
+def test_three_channels_of_nnunet_as_three_grey_pictures_or_not_at_all(tmp_path: Path) -> None:
+    picture, mask = polyp(4)
+    for channel in range(3):
+        save_picture(tmp_path / "imagesTr" / f"a_{channel:04d}.png", picture[:, :, channel])
+    save_picture(tmp_path / "labelsTr" / "a.png", mask.astype(np.uint8))
+    description = {
+        "channel_names": {"0": "R", "1": "G", "2": "B"},
+        "labels": {"background": 0, "polyp": 1},
+        "numTraining": 1,
+        "file_ending": ".png",
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
     content = read_case(open_dataset("nnunet", tmp_path).cases[0])
     assert np.array_equal(content.image[:, 0].transpose(1, 2, 0), picture)
-    assert np.array_equal(content.masks["polyp"][0], mask)
+    for gone in (2, 1):  # a grey picture alone is not the three channels that are named
+        (tmp_path / "imagesTr" / f"a_{gone:04d}.png").unlink()
+        with pytest.raises(MissingFileError, match=r"Channels are missing .*a_0002"):
+            open_dataset("nnunet", tmp_path)
 
 
 def test_a_missing_channel_mask_image_or_case_of_nnunet_is_named(nnunet_folder: Path, tmp_path: Path) -> None:
@@ -204,6 +221,19 @@ def test_regions_of_brats_are_the_same_whatever_the_edition_calls_its_labels(bra
         for name, radius in (("whole tumour", 10.0), ("tumour core", 7.0)):
             assert np.array_equal(content.masks[name], Ball(radius).mask)
         assert np.array_equal(content.masks["enhancing tumour"], Ball(7.0).mask & ~Ball(4.0).mask)
+
+
+@pytest.mark.parametrize("year", ["Brats17", "Brats18", "BraTS19"])
+def test_scans_of_one_patient_stay_together_in_every_edition_of_brats(tmp_path: Path, year: str) -> None:
+    for number, scan in enumerate(("CBICA_AAB_1", "CBICA_AAB_2", "TCIA10_103_1", "2013_0_1")):
+        name = f"{year}_{scan}"
+        for place, word in enumerate(("t1", "t1ce", "t2", "flair")):
+            image = (Ball(10.0).mask * 50 + place + 10 * number).astype(np.int16)
+            save_nifti(tmp_path / "HGG" / name / f"{name}_{word}.nii.gz", image, Ball(1))
+        save_nifti(tmp_path / "HGG" / name / f"{name}_seg.nii.gz", Ball(8.0).mask.astype(np.uint8), Ball(1))
+    dataset = open_dataset("brats", tmp_path)
+    assert dataset.patients == (f"{year}_2013_0", f"{year}_CBICA_AAB", f"{year}_TCIA10_103")
+    assert [case.visit for case in dataset.cases if "AAB" in case.patient] == ["1", "2"]
 
 
 def test_a_brats_case_without_a_sequence_or_of_children_is_refused(brats_folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any
 
 from samprompt.contract.errors import MissingFileError, OutputError, ParameterError
 from samprompt.contract.progress import Progress
-from samprompt.io.atomic import replacing
 from samprompt.models.adapter import is_adapter
 from samprompt.models.device import choose_device
 from samprompt.models.registry import find_weights, load_backbone
 
+from samprompt_training.adapt.account import Account
 from samprompt_training.adapt.families import Family, family_of
 from samprompt_training.adapt.recipe import AdaptRecipe
 from samprompt_training.adapt.result import Adapted, finish, refuse_name
@@ -22,7 +21,7 @@ from samprompt_training.adapt.scoring import dice_by_patient, mean_dice
 from samprompt_training.adapt.task import AdaptTask, all_items
 from samprompt_training.adapt.zooms import training_slices
 from samprompt_training.core.loop import train
-from samprompt_training.core.recipe import differences
+from samprompt_training.data.parameters import SliceParameters
 from samprompt_training.data.recipe import Parts, prepare
 from samprompt_training.showing import main_process
 
@@ -66,14 +65,18 @@ def adapt(request: AdaptRequest, progress: Progress | None = None, report: Repor
         )
     family = family_of(load_backbone(request.model, "cpu", progress))
     recipe = for_model(request.recipe, family)
-    parts = prepare(recipe.data, request.data, out / "slices", out / "manifest.json", progress=progress)
+    account = Account(out, base, recipe)
+    account.refuse_another()
+    parts = prepare(recipe.data, request.data, out / "slices", None, progress=progress)
     if parts.validation is None:
         raise ParameterError(
             "No patient is left to validate on, so the best weights could not be chosen.",
             "Give validation a share (data.shares in the recipe).",
         )
-    _same_run(out / "adaptation.json", {"base": base.name, "sha256": base.sha256, "data": parts.manifest["digest"]})
-    before = _before(out / "before.json", family, parts, request, progress)
+    account.refuse_another(parts.manifest)
+    if main_process():
+        account.write(parts.manifest)
+    before = _before(account, family, parts, request, progress)
     task = AdaptTask(family, base, recipe, training_slices(parts, recipe, out / "slices", progress), parts.validation)
     outcome = train(
         task,
@@ -90,9 +93,20 @@ def adapt(request: AdaptRequest, progress: Progress | None = None, report: Repor
 
 
 def for_model(recipe: AdaptRecipe, family: Family) -> AdaptRecipe:
-    """The recipe with the channels of a slice that the model takes."""
+    """The recipe with the channels of a slice that the model takes.
+
+    Raises:
+        ParameterError: the recipe takes three sequences, and the model neighbouring slices of one.
+    """
+    given = recipe.data.slices
+    if family.uses_neighbours and len(given.sequences) != 1:
+        raise ParameterError(
+            f"The recipe takes three sequences ({', '.join(map(str, given.sequences))}), but the three channels of "
+            "this model are neighbouring slices of one.",
+            "Name one sequence (data.slices.sequences), or adapt a SAM.",
+        )
     channels = "neighbours" if family.uses_neighbours else "same"
-    slices = recipe.data.slices.model_copy(update={"channels": channels})
+    slices = SliceParameters.model_validate(given.model_dump() | {"channels": channels})
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"slices": slices})})
 
 
@@ -112,30 +126,17 @@ def refuse_what_cannot_be(request: AdaptRequest, out: Path) -> None:
         refuse_name(request.name, out)
 
 
-def _same_run(path: Path, now: dict[str, str]) -> None:
-    """Refuse to go on with another base or other data in the same folder."""
-    if not path.is_file():
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
-        return
-    changed = differences(json.loads(path.read_text(encoding="utf-8")), now)
-    if changed:
-        raise ParameterError(
-            f"{path.parent} holds an adaptation of another model or to other data: {'; '.join(changed)}.",
-            "Use another output folder, or the model and the data that it was begun with.",
-        )
-
-
-def _before(path: Path, family: Family, parts: Parts, request: AdaptRequest, progress: Progress) -> dict[str, float]:
+def _before(
+    account: Account, family: Family, parts: Parts, request: AdaptRequest, progress: Progress
+) -> dict[str, float]:
     """The figures of the model as it is, computed once per run."""
-    if path.is_file():
-        found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+    found = account.figures(parts.manifest)
+    if found is not None:
         return found
     if not main_process() or parts.validation is None:
         return {}
     progress.step("measuring the model before")
     backbone = family.backbone(choose_device(request.device))
     figures = mean_dice(dice_by_patient(backbone, all_items(parts.validation)))
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    account.write_figures(parts.manifest, figures)
     return figures

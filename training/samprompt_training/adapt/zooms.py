@@ -10,6 +10,7 @@ import numpy as np
 from samprompt.contract.progress import Progress
 
 from samprompt_training.adapt.recipe import AdaptRecipe
+from samprompt_training.data.parameters import SliceParameters
 from samprompt_training.data.recipe import Parts
 from samprompt_training.data.slices import Item, SliceSet
 from samprompt_training.data.split import TRAIN
@@ -51,7 +52,7 @@ def training_slices(parts: Parts, recipe: AdaptRecipe, cache: Path, progress: Pr
         sets.append(
             SliceSet(
                 parts.dataset.part(parts.split, TRAIN),
-                parts.train.parameters.model_copy(update={"crop_mm": side}),
+                SliceParameters.model_validate(parts.train.parameters.model_dump() | {"crop_mm": side}),
                 cache,
                 augmentation=recipe.data.augmentation,
                 progress=progress,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,19 @@ from samprompt_training.data.content import read_case
 from samprompt_training.data.cutting import CutCase, SliceItem, cut_case
 from samprompt_training.data.parameters import SliceParameters
 
-# Raised when slices are cut in another way, so that older ones are not used.
-_VERSION = 1
+# Raised when slices are cut in another way, so that older ones are not used. 2: the window "auto" is the propagation's,
+# crops show one part, structures lost in the square are left out, coloured pictures have neighbours of luminance.
+VERSION = 2
 # Memory-mapped files kept open by one process; each holds a file descriptor.
 _MOST_OPEN = 64
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The items of a case, and how many were left out (``CutCase.lost``)."""
+
+    items: tuple[SliceItem, ...]
+    lost: int
 
 
 class SliceCache:
@@ -40,10 +49,10 @@ class SliceCache:
         """Name of the case's slices: 32 hexadecimal digits."""
         files = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in case.files]
         masks = [(name, str(s.path), s.labels, s.names) for name, s in case.masks.items()]
-        text = json.dumps([_VERSION, self._parameters.model_dump(), case.name, case.kind, masks, files])
+        text = json.dumps([VERSION, self._parameters.model_dump(), case.name, case.kind, masks, files])
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    def items(self, case: Case, key: str) -> tuple[SliceItem, ...]:
+    def items(self, case: Case, key: str) -> Listed:
         """The slices of a case, which are cut now unless they were before.
 
         Raises:
@@ -53,7 +62,7 @@ class SliceCache:
         if found is None:
             cut = cut_case(read_case(case, self._parameters.structures), case.name, self._parameters)
             self._write(key, cut)
-            found = cut.items
+            found = Listed(cut.items, cut.lost)
         return found
 
     def arrays(self, key: str) -> tuple[NDArray[Any], NDArray[np.uint8]]:
@@ -85,18 +94,19 @@ class SliceCache:
     def _path(self, key: str, ending: str) -> Path:
         return self._folder / key[:2] / f"{key}{ending}"
 
-    def _index(self, key: str) -> tuple[SliceItem, ...] | None:
+    def _index(self, key: str) -> Listed | None:
         """The items as written; None where nothing whole is there."""
         path = self._path(key, ".json")
         try:
             listed = json.loads(path.read_text(encoding="utf-8"))
-            items = tuple(SliceItem(**(item | {"extent": tuple(item["extent"])})) for item in listed)
+            items = tuple(SliceItem(**(item | {"extent": tuple(item["extent"])})) for item in listed["items"])
+            lost = int(listed["lost"])
             views = 1 + max((item.view for item in items), default=-1)
             images = np.load(self._path(key, ".images.npy"), mmap_mode="r")
             masks = np.load(self._path(key, ".masks.npy"), mmap_mode="r")
         except (OSError, ValueError, EOFError, TypeError, KeyError):
             return None
-        return items if len(images) == views and len(masks) == len(items) else None
+        return Listed(items, lost) if len(images) == views and len(masks) == len(items) else None
 
     def _write(self, key: str, cut: CutCase) -> None:
         with replacing(self._path(key, ".images.npy")) as temporary:
@@ -104,4 +114,5 @@ class SliceCache:
         with replacing(self._path(key, ".masks.npy")) as temporary:
             np.save(temporary, np.packbits(cut.masks, axis=-1))
         with replacing(self._path(key, ".json")) as temporary:
-            temporary.write_text(json.dumps([asdict(item) for item in cut.items]), encoding="utf-8")
+            listed = {"lost": cut.lost, "items": [asdict(item) for item in cut.items]}
+            temporary.write_text(json.dumps(listed), encoding="utf-8")

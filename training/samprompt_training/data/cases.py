@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from samprompt.contract.errors import InputError, ParameterError
 
+from samprompt_training.data.options import refuse_wrong_options
+
 Kind = Literal["ct", "mr", "xray", "ultrasound", "endoscopy"]
 PARTS = ("train", "validation", "test")
 
@@ -113,7 +115,7 @@ def open_dataset(
     those of the layout's function in ``samprompt_training.data.layouts``.
 
     Raises:
-        ParameterError: unknown layout or option.
+        ParameterError: unknown layout or option, or one of another type.
         MissingFileError: the folder is absent, empty or half copied; an image has no mask or a mask no image.
         InputError: the same image under two patients, or two spellings of one patient.
     """
@@ -121,14 +123,8 @@ def open_dataset(
         raise ParameterError(f"There is no layout '{layout}'.", f"Choose one of: {', '.join(LAYOUTS)}.")
     module, function = LAYOUTS[layout]
     opener: Callable[..., Dataset] = getattr(import_module(f"samprompt_training.data.layouts.{module}"), function)
-    try:
-        dataset = opener(Path(folder), **options)
-    except TypeError as error:
-        if "unexpected keyword argument" not in str(error) and "required" not in str(error):
-            raise
-        raise ParameterError(
-            f"Layout '{layout}': {error}.", f"See the options of {function} in {module}.py."
-        ) from error
+    refuse_wrong_options(layout, opener, options)
+    dataset = opener(Path(folder), **options)
     from samprompt_training.data.duplicates import without_duplicates
 
     if duplicates is None:

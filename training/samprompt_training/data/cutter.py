@@ -2,50 +2,83 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from samprompt.space.windows import WINDOWS, Window, window_for
+from samprompt.space.windows import WINDOWS, Window, window_for, window_round
 
+from samprompt_training.data.crops import crop_round
 from samprompt_training.data.parameters import SliceParameters
 
-# How far round a structure the window "auto" looks, as part of the structure's own box on every side.
-_AROUND = 0.5
+# Pixels of a structure in the square, below which nothing of its form is left to learn from.
+LEAST_CUT = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """One structure in one square: number of the view, ``extent`` as in ``SliceItem``, and the mask (S, S)."""
+
+    view: int
+    extent: tuple[int, int]
+    mask: NDArray[np.bool_]
 
 
 class Cutter:
-    """Cuts slices of one image; slices that look the same (whole ones of one window) are kept once."""
+    """Cuts slices of one image; slices that look the same (whole ones of one window) are kept once.
+
+    ``image`` (channels, k, j, i) with voxels of ``spacing_kji`` mm.
+    """
 
     def __init__(
-        self, image: NDArray[Any], spacing: tuple[float, float], modality: str, parameters: SliceParameters
+        self, image: NDArray[Any], spacing_kji: NDArray[np.float64], modality: str, parameters: SliceParameters
     ) -> None:
-        self._image, self._spacing, self._modality, self._parameters = image, spacing, modality, parameters
+        self._image, self._modality, self._parameters = image, modality, parameters
+        self._spacing_kji = spacing_kji
+        self._spacing = (float(spacing_kji[1]), float(spacing_kji[2]))
         self._percentiles: list[Window] = []
         self._auto: tuple[int, Window] | None = None
         self.views: list[NDArray[Any]] = []
         self._known: dict[tuple[int, Window | None], int] = {}
 
-    def cut(
-        self, k: int, mask: NDArray[np.bool_], rng: np.random.Generator
-    ) -> tuple[int, tuple[int, int], NDArray[np.bool_]]:
-        """Number of the view of slice ``k``, its extent, and the mask in it."""
+    def cut(self, k: int, mask: NDArray[np.bool_], rng: np.random.Generator) -> Cut | None:
+        """Slice ``k`` with its mask; None where the structure is in the slice, but less than ``LEAST_CUT`` is left.
+
+        Such an item would teach that the structure is absent where it is in view.
+        """
         p = self._parameters
-        window = self._window(mask)
+        area = torch.from_numpy(mask[k][None].astype(np.float32))
         if p.crop_mm == 0:
-            key = (k, window)
-            if key not in self._known:
-                self._known[key] = len(self.views)
-                self.views.append(self._store(self._square(self._grey(k, window))))
-            area, extent = self._resized(torch.from_numpy(mask[k][None].astype(np.float32)))
-            return self._known[key], extent, _padded(area, p.size)[0].numpy() >= 0.5
-        rows, columns = self._crop(mask[k], rng)
-        grey = _window_of(self._grey(k, window), rows, columns)
-        area = _window_of(torch.from_numpy(mask[k][None].astype(np.float32)), rows, columns)
-        self.views.append(self._store(_resize(grey, p.size, p.size)))
-        return len(self.views) - 1, (p.size, p.size), _resize(area, p.size, p.size)[0].numpy() >= 0.5
+            rows, columns = slice(0, mask.shape[1]), slice(0, mask.shape[2])
+            area, extent = self._resized(area)
+            area = _padded(area, p.size)
+        else:
+            rows, columns = crop_round(mask[k], self._lengths(), p.crop_shift, rng)
+            area, extent = _resize(_window_of(area, rows, columns), p.size, p.size), (p.size, p.size)
+        found = area[0].numpy() >= 0.5
+        if mask[k].any() and int(found.sum()) < LEAST_CUT:
+            return None
+        return Cut(self._view(k, self._window(mask), rows, columns), extent, found)
+
+    def _lengths(self) -> tuple[int, int]:
+        """Rows and columns of a crop."""
+        rows, columns = (max(2, round(self._parameters.crop_mm / spacing)) for spacing in self._spacing)
+        return rows, columns
+
+    def _view(self, k: int, window: Window | None, rows: slice, columns: slice) -> int:
+        """Number of the view that shows slice ``k`` so; it is made where there is none yet."""
+        side = self._parameters.size
+        if self._parameters.crop_mm > 0:
+            self.views.append(self._store(_resize(_window_of(self._grey(k, window), rows, columns), side, side)))
+            return len(self.views) - 1
+        key = (k, window)
+        if key not in self._known:
+            self._known[key] = len(self.views)
+            self.views.append(self._store(self._square(self._grey(k, window))))
+        return self._known[key]
 
     def _window(self, mask: NDArray[np.bool_]) -> Window | None:
         """The window of a CT; None where percentiles or 8-bit levels are shown."""
@@ -57,7 +90,7 @@ class Cutter:
         if chosen != "auto":
             return WINDOWS[chosen]
         if self._auto is None or self._auto[0] != id(mask):
-            self._auto = (id(mask), window_for(self._image[0], _surroundings(mask)))
+            self._auto = (id(mask), window_round(self._image[0], mask, self._spacing_kji))
         return self._auto[1]
 
     def _grey(self, k: int, window: Window | None) -> torch.Tensor:
@@ -87,19 +120,6 @@ class Cutter:
         rows, columns = max(1, round(height / pixel)), max(1, round(width / pixel))
         return _resize(plane, rows, columns), (rows, columns)
 
-    def _crop(self, mask: NDArray[np.bool_], rng: np.random.Generator) -> tuple[slice, slice]:
-        """Rows and columns of a square of ``crop_mm`` round the structure (or anywhere, where there is none)."""
-        found = []
-        hit = np.argwhere(mask)
-        for axis in (0, 1):
-            length = max(2, round(self._parameters.crop_mm / self._spacing[axis]))
-            first, last = (hit[:, axis].min(), hit[:, axis].max()) if len(hit) else (0, mask.shape[axis] - 1)
-            room = abs(length - (last - first + 1)) / 2.0 * self._parameters.crop_shift
-            middle = (first + last + 1) / 2.0 + rng.uniform(-room, room)
-            start = round(middle - length / 2.0)
-            found.append(slice(start, start + length))
-        return found[0], found[1]
-
     def _store(self, grey: torch.Tensor) -> NDArray[Any]:
         """Grey levels as whole numbers: 256 for pictures that had no more, else 65536."""
         kind: type[np.uint8] | type[np.uint16] = np.uint8 if self._image.dtype == np.uint8 else np.uint16
@@ -126,18 +146,3 @@ def _window_of(plane: torch.Tensor, rows: slice, columns: slice) -> torch.Tensor
     left, top = max(-columns.start, 0), max(-rows.start, 0)
     right, bottom = max(columns.stop - width, 0), max(rows.stop - height, 0)
     return F.pad(inside, (left, right, top, bottom))
-
-
-def _surroundings(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The box of a structure, half as large again on every side: what the window "auto" is to show."""
-    around = np.zeros_like(mask)
-    hit = np.nonzero(mask)
-    if len(hit[0]) == 0:
-        return around
-    box = []
-    for axis in range(3):
-        first, last = int(hit[axis].min()), int(hit[axis].max()) + 1
-        grown = round((last - first) * _AROUND) if axis else 0
-        box.append(slice(max(first - grown, 0), last + grown))
-    around[tuple(box)] = True
-    return around

@@ -54,7 +54,11 @@ def visible(folder: Path) -> list[Path]:
 
 
 def image_files(folder: Path, endings: Iterable[str] = PICTURES + VOLUMES) -> list[Path]:
-    """The images in ``folder`` and its subfolders, by path, hidden ones left out."""
+    """The images in ``folder`` and its subfolders, by path, hidden ones left out.
+
+    Raises:
+        MissingFileError: one is a link to a file that is not there.
+    """
     wanted = tuple(endings)
     found: list[Path] = []
     for child in visible(folder):
@@ -62,7 +66,22 @@ def image_files(folder: Path, endings: Iterable[str] = PICTURES + VOLUMES) -> li
             found += image_files(child, wanted)
         elif child.name.lower().endswith(wanted):
             found.append(child)
+    refuse_broken_links(found)
     return found
+
+
+def refuse_broken_links(files: Iterable[Path]) -> None:
+    """Refuse links to files that are not there: a dataset kept by git-annex that was not fetched as a whole.
+
+    Raises:
+        MissingFileError: there are such links; the message shows the first of them.
+    """
+    broken = [str(file) for file in files if file.is_symlink() and not file.exists()]
+    if broken:
+        raise MissingFileError(
+            f"{shown(broken)}: a link to a file that is not there ({len(broken)} of them).",
+            "Fetch the content (git annex get, datalad get), or copy the files themselves.",
+        )
 
 
 def by_stem(files: Iterable[Path], base: Path) -> dict[str, Path]:

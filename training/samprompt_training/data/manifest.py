@@ -19,8 +19,7 @@ from samprompt_training.data.duplicates import sha256
 _FORMAT = 1
 
 
-def write_manifest(
-    path: Path | str,
+def make_manifest(
     dataset: Dataset,
     split: Mapping[str, str],
     *,
@@ -30,16 +29,13 @@ def write_manifest(
     empty: Mapping[str, Mapping[str, list[int]]] | None = None,
     hashes: bool = True,
 ) -> dict[str, Any]:
-    """Write as JSON what went where, whole or not at all, and give it back.
+    """What went where.
 
     For every case: patient, part, visit, structures; the ``slices`` used that show each, and those used without it
     (``empty``; both from ``SliceSet.slices_used`` of all parts, joined); and its files below the dataset's folder with
     bytes and SHA-256 (None without ``hashes``, for archives that take hours to read). ``digest`` is the SHA-256 of all
     that, to be quoted by a model card. The manifest names patients as the dataset does: it stays where the data is, and
     ``manifest_summary`` is what may leave.
-
-    Raises:
-        OutputError: it cannot be written.
     """
     cases = []
     for case in sorted(dataset.cases, key=lambda one: (one.patient, one.name)):
@@ -73,10 +69,17 @@ def write_manifest(
         "notes": list(dataset.notes),
         "cases": cases,
     }
-    manifest = content | {"digest": _digest(content), "summary": _summary(content)}
+    return content | {"digest": _digest(content), "summary": _summary(content)}
+
+
+def write_manifest(path: Path | str, manifest: Mapping[str, Any]) -> None:
+    """Write a manifest as JSON, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return manifest
 
 
 def read_manifest(path: Path | str) -> dict[str, Any]:

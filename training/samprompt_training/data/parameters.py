@@ -11,19 +11,21 @@ class SliceParameters(BaseModel):
     """How slices are cut.
 
     ``size`` is the side of the square in pixels. ``window`` of a CT: a name of ``samprompt.space.windows.WINDOWS``,
-    "auto" (chosen per case and structure as the propagation does), or the HU of black and of white; the default
+    "auto" (chosen per case and structure by the propagation's own rule), or the HU of black and of white; the default
     is the range of P2SAM's CT preparation (methods page, 1.4). Images in other units are shown from their 1st to their
     99th percentile, 8-bit pictures as they are. ``plane`` is the plane the image was acquired in (its k axis), or
     "axial". ``channels`` says what the three channels of an item hold: "same" one grey level three times (or a
-    picture's colours), "neighbours" slices k-1, k, k+1. ``sequences`` are the channels of the image to take: one, or
-    three that become the item's colours. ``structures`` (none named: all). ``least_pixels`` of the structure in the
-    stored slice, below which a slice is left out. ``crop_mm`` above 0 cuts a square of that side round the structure,
-    shifted by up to ``crop_shift`` of the free room (else its place would be known); 0 takes whole slices.
+    picture's colours), "neighbours" slices k-1, k, k+1 (of a coloured picture its luminance). ``sequences`` are the
+    channels of the image to take: one, or three that become the item's colours. ``structures`` (none named: all).
+    ``least_pixels`` of the structure in the stored slice, below which a slice is left out; so is one in whose square
+    less than 4 pixels of it would be left. ``crop_mm`` above 0 cuts a square of that side round the structure (round
+    its largest part, where not all fit), shifted by up to ``crop_shift`` of the free room (else its place would be
+    known); 0 takes whole slices.
     ``empty_share`` adds slices without the structure, as part of the number of slices with it; ``seed`` chooses them
     and the shifts.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     size: int = Field(256, ge=16, le=2048)
     window: Literal["auto", "lung", "soft", "bone", "wide"] | tuple[float, float] = (-910.0, 590.0)

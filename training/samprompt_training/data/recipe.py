@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from samprompt.contract.errors import StructureError
 from samprompt.contract.progress import Progress
+from samprompt.io.notes import note
 
 from samprompt_training.data.augment import AugmentationParameters
 from samprompt_training.data.cases import Dataset, open_dataset
-from samprompt_training.data.manifest import write_manifest
+from samprompt_training.data.manifest import make_manifest, write_manifest
 from samprompt_training.data.parameters import SliceParameters
 from samprompt_training.data.slices import SliceSet
 from samprompt_training.data.split import TEST, TRAIN, VALIDATION, split_dataset
@@ -40,7 +42,10 @@ class DataRecipe(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """A dataset's parts; ``validation`` and ``test`` are None where their share is 0, and are never augmented."""
+    """A dataset's parts; ``validation`` and ``test`` are never augmented.
+
+    They are None where their share is 0, ``test`` also where no structure is in it.
+    """
 
     dataset: Dataset
     split: dict[str, str]
@@ -51,14 +56,22 @@ class Parts:
 
 
 def prepare(
-    recipe: DataRecipe, folder: Path, cache: Path, manifest: Path, *, progress: Progress | None = None, workers: int = 0
+    recipe: DataRecipe,
+    folder: Path,
+    cache: Path,
+    manifest: Path | None,
+    *,
+    progress: Progress | None = None,
+    workers: int = 0,
 ) -> Parts:
-    """Open ``folder``, split it by patient, cut its slices into ``cache`` and write the ``manifest``.
+    """Open ``folder``, split it by patient, cut its slices into ``cache`` and write the ``manifest`` (None: do not).
 
-    A structure may be absent from validation or test (said in a note), not from training.
+    A structure may be absent from validation or test (said in a note), not from training. A test part that shows none
+    at all is left out (noted too).
 
     Raises:
         as ``open_dataset``, ``split_dataset``, ``SliceSet`` and ``write_manifest``.
+        StructureError: the validation part shows no structure.
     """
     dataset = open_dataset(recipe.layout, folder, duplicates=recipe.duplicates, **recipe.options)
     split = split_dataset(dataset, recipe.split_seed, recipe.shares, recipe.delivered)
@@ -66,7 +79,7 @@ def prepare(
     for part in (TRAIN, VALIDATION, TEST):
         cases = dataset.part(split, part)
         if cases:
-            sets[part] = SliceSet(
+            items = SliceSet(
                 cases,
                 recipe.slices,
                 cache,
@@ -75,12 +88,13 @@ def prepare(
                 workers=workers,
                 absent="refuse" if part == TRAIN else "note",
             )
+            if _shows_something(items, part):
+                sets[part] = items
     used, empty = (
         {case: slices for items in sets.values() for case, slices in items.slices_used(without).items()}
         for without in (False, True)
     )
-    written = write_manifest(
-        manifest,
+    made = make_manifest(
         dataset,
         split,
         seed=recipe.split_seed,
@@ -89,4 +103,25 @@ def prepare(
         empty=empty,
         hashes=recipe.hashes,
     )
-    return Parts(dataset, split, sets[TRAIN], sets.get(VALIDATION), sets.get(TEST), written)
+    if manifest is not None:
+        write_manifest(manifest, made)
+    return Parts(dataset, split, sets[TRAIN], sets.get(VALIDATION), sets.get(TEST), made)
+
+
+def _shows_something(items: SliceSet, part: str) -> bool:
+    """Whether a structure is in some slice of a part; a note where the test part has none.
+
+    Raises:
+        StructureError: the validation part has none.
+    """
+    if items.slices_used():
+        return True
+    wanted = items.parameters.structures or dict.fromkeys(name for case in items.cases for name in case.masks)
+    names = ", ".join(f"'{name}'" for name in wanted)
+    if part == VALIDATION:
+        raise StructureError(
+            f"{names}: in no slice of the {part} part ({len(items.cases)} cases), which chooses the best weights.",
+            "Draw the parts with another split_seed, or give validation a larger share.",
+        )
+    note(f"{names}: in no slice of the {part} part ({len(items.cases)} cases), so there is none.")
+    return False

@@ -15,8 +15,9 @@ from samprompt.io.notes import note
 from torch.utils.data import DataLoader, Dataset
 
 from samprompt_training.data.augment import AugmentationParameters, augment, load_transforms
-from samprompt_training.data.cache import SliceCache
+from samprompt_training.data.cache import Listed, SliceCache
 from samprompt_training.data.cases import Case
+from samprompt_training.data.cutter import LEAST_CUT
 from samprompt_training.data.cutting import SliceItem
 from samprompt_training.data.parameters import SliceParameters
 
@@ -32,8 +33,8 @@ class SliceSet(Dataset[Item]):
     ``sample`` changes items at random.
 
     Raises:
-        StructureError: a structure that was asked for is nowhere in these cases (``absent`` "note": said only), or
-            nothing is left at all.
+        StructureError: a structure that was asked for is nowhere in these cases. With ``absent`` "note" that is only
+            said, and the set may be empty.
         MissingFileError, UnreadableFileError, GridError and others of ``read_case``: the first case that fails.
         Cancelled: ``progress`` was told to stop.
 
@@ -60,9 +61,16 @@ class SliceSet(Dataset[Item]):
         self._keys = [self._cache.key(case) for case in self.cases]
         self._places: list[tuple[int, int]] = []
         self._items: list[SliceItem] = []
-        for number, items in enumerate(self._cut(progress or Progress(), workers)):
-            self._places += [(number, row) for row in range(len(items))]
-            self._items += items
+        lost = 0
+        for number, listed in enumerate(self._cut(progress or Progress(), workers)):
+            self._places += [(number, row) for row in range(len(listed.items))]
+            self._items += listed.items
+            lost += listed.lost
+        if lost:
+            note(
+                f"{lost} slices were left out: cut to {parameters.size} x {parameters.size} pixels, they hold fewer "
+                f"than {LEAST_CUT} pixels of the structure (size and crop_mm decide)."
+            )
         self._check(absent)
         if augmentation is not None:
             load_transforms(augmentation, parameters.size)  # once, before the processes that load samples part
@@ -111,11 +119,11 @@ class SliceSet(Dataset[Item]):
             "structure": item.structure,
         }
 
-    def _cut(self, progress: Progress, workers: int) -> list[tuple[SliceItem, ...]]:
+    def _cut(self, progress: Progress, workers: int) -> list[Listed]:
         """The items of every case, in order."""
         jobs = _Cutting(self._cache, self.cases, self._keys)
         loader = DataLoader(jobs, batch_size=None, num_workers=workers if len(self.cases) > 1 else 0)
-        found: list[tuple[SliceItem, ...]] = []
+        found: list[Listed] = []
         progress.step("cutting slices", 0, len(self.cases))
         for result in loader:
             if isinstance(result, SamPromptError):
@@ -128,7 +136,7 @@ class SliceSet(Dataset[Item]):
         wanted = self.parameters.structures or tuple(dict.fromkeys(n for case in self.cases for n in case.masks))
         present = {item.structure for item in self._items if item.pixels > 0}
         nowhere = [name for name in wanted if name not in present]
-        if not present or (nowhere and absent == "refuse"):
+        if absent == "refuse" and (nowhere or not present):
             names = ", ".join(f"'{name}'" for name in nowhere) or "A structure"
             raise StructureError(
                 f"{names} is in no slice of these {len(self.cases)} cases.",
@@ -147,7 +155,7 @@ class _Cutting(Dataset[Any]):
     def __len__(self) -> int:
         return len(self._cases)
 
-    def __getitem__(self, index: int) -> tuple[SliceItem, ...] | SamPromptError:
+    def __getitem__(self, index: int) -> Listed | SamPromptError:
         try:
             return self._cache.items(self._cases[index], self._keys[index])
         except SamPromptError as error:

@@ -48,13 +48,14 @@ _NAMINGS = (
     ),
 )
 _SEGMENTATION = "seg"
-# "BraTS-GLI-00005-101": patient 00005 at time point 101; "BraTS19_CBICA_AAB_1": the scan 1 of patient AAB.
-_TIME_POINT = re.compile(r"^(BraTS-[A-Za-z]+-\d+)-(\d+)$")
-_SCAN = re.compile(r"^(BraTS\d\d_(?:CBICA|TCIA\d*|TMC|2013|WashU|MDA|UAB)_\w+)_(\d+)$")
+# "BraTS-GLI-00005-101": patient 00005 at time point 101; "BraTS19_CBICA_AAB_1": the scan 1 of patient AAB (until 2018
+# "Brats18_...").
+_TIME_POINT = re.compile(r"^((?i:BraTS)-[A-Za-z]+-\d+)-(\d+)$")
+_SCAN = re.compile(r"^((?i:BraTS)\d\d_(?:CBICA|TCIA\d*|TMC|2013|WashU|MDA|UAB)_\w+)_(\d+)$")
 
 
 def open_brats(folder: Path) -> Dataset:
-    """BraTS 2018 to 2021 (``CASE/CASE_t1ce.nii.gz``) or 2023 and later (``CASE/CASE-t1c.nii.gz``), in any subfolder.
+    """BraTS 2017 to 2021 (``CASE/CASE_t1ce.nii.gz``) or 2023 and later (``CASE/CASE-t1c.nii.gz``), in any subfolder.
 
     The image's sequences are T1, T1 with contrast, T2 and FLAIR, in this order; the structures are the regions that the
     challenge scores: "whole tumour", "tumour core" and "enhancing tumour".
@@ -99,7 +100,7 @@ def _refuse_children(name: str) -> None:
     Raises:
         ParameterError: the case is one.
     """
-    if name.startswith("BraTS-PED"):
+    if name.casefold().startswith("brats-ped"):
         raise ParameterError(
             f"{name} is of BraTS-PED, whose labels mean other things than those of adult gliomas.",
             "Use the layout 'nnunet' or 'folders', and say which label is which.",

@@ -35,7 +35,8 @@ def open_msd(folder: Path, *, patient: str = "") -> Dataset:
     channel = str(next(iter(modality.values()), "CT")) if isinstance(modality, dict) else "CT"
     image_folder = subfolder(folder, "imagesTr")
     subfolder(folder, "labelsTr")
-    pairs = [_pair(folder, listed, path) for listed in described.get("training") or []]
+    listed = described.get("training")
+    pairs = [_pair(folder, one, path) for one in listed] if isinstance(listed, list) else []
     if not pairs:
         raise UnreadableFileError(f"{path} lists no training cases.", "Copy the file again.")
     missing = [file.relative_to(folder).as_posix() for pair in pairs for file in pair if not file.is_file()]

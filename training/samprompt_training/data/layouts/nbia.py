@@ -10,7 +10,7 @@ from typing import Any
 from samprompt.contract.errors import InputError, MissingFileError, UnreadableFileError
 from samprompt.io._dicom import BROKEN, read_dicom
 
-from samprompt_training.data.finding import dataset_folder, shown, visible
+from samprompt_training.data.finding import dataset_folder, refuse_broken_links, shown, visible
 
 _FILE = "metadata.csv"
 _COLUMNS = (
@@ -38,7 +38,8 @@ def read_metadata(folder: Path) -> tuple[Series, ...]:
     """Every series that ``metadata.csv`` in ``folder`` lists (or beside it, where ``folder`` is the collection's own).
 
     Raises:
-        MissingFileError: no ``metadata.csv``; a series' folder is absent or holds fewer files than listed.
+        MissingFileError: no ``metadata.csv``; a series' folder is absent or holds fewer files than listed, or links to
+            files that are not there.
         UnreadableFileError: it is no list of series.
         InputError: a series is listed under two patients.
     """
@@ -103,6 +104,7 @@ def _series(row: dict[str, Any], base: Path) -> Series:
     parts = [part for part in location.parts if part != "."]
     name = "/".join(parts[1:] if parts[:1] == [collection] else parts)
     files = tuple(f for f in visible(folder) if f.suffix.lower() == ".dcm") if folder.is_dir() else ()
+    refuse_broken_links(files)
     return Series(
         str(row["Series UID"]), collection, str(row["Subject ID"]), str(row["Study UID"]), str(row["Study Date"]),
         str(row["Modality"]), folder, name, files,

@@ -31,7 +31,7 @@ def open_nsclc_radiomics(
 
     Raises:
         MissingFileError: ``metadata.csv`` or a series that it lists is absent, in part or whole; nothing contoured.
-        DicomSeriesError: contours that were drawn on no series at hand.
+        DicomSeriesError: contours that were drawn on no series at hand, several times, or lie in several files.
     """
     chosen = structures or {"GTV-1": ("GTV-1", "Neoplasm, Primary")}
     return _open("nsclc-radiomics", Path(folder), "NSCLC-Radiomics", chosen, source)
@@ -58,6 +58,7 @@ def _open(layout: str, folder: Path, collection: str, structures: Structures, so
     contours: dict[str, list[Path]] = defaultdict(list)
     for one in series:
         if one.modality == source:
+            _refuse_several_files(one)
             contours[_image_of(one, images).uid].append(one.files[0])
     twice = [images[uid] for uid, files in contours.items() if len(files) > 1]
     if twice:
@@ -75,6 +76,20 @@ def _open(layout: str, folder: Path, collection: str, structures: Structures, so
     left_out = len(images) - len(cases)
     note = f"{left_out} CT series without {source} were left out."
     return Dataset(layout, folder, tuple(sorted(cases, key=lambda c: c.name)), (note,) if left_out else ())
+
+
+def _refuse_several_files(contour: Series) -> None:
+    """Refuse a series of several contour files: each is a set of structures of its own, drawn perhaps on other images.
+
+    Raises:
+        DicomSeriesError: it has several.
+    """
+    if len(contour.files) > 1:
+        names = ", ".join(file.name for file in contour.files)
+        raise DicomSeriesError(
+            f"{contour.folder} holds {len(contour.files)} files of contours: {names}.",
+            "Keep the one to be used, or join their structures into one file.",
+        )
 
 
 def _image_of(contour: Series, images: Mapping[str, Series]) -> Series:
