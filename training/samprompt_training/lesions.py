@@ -30,6 +30,7 @@ class LesionParameters:
     change: tuple[float, float] = (-1.3, 0.7)  # of the radius at the second visit, as a power of 1.5
     steady: float = 0.0  # chance not to change at all
     transparent: float = 0.0  # chance that what is beneath shows through, so that edges cross it and its own is faint
+    solid: tuple[float, float] = (0.1, 0.7)  # how much of its own grey such a lesion has; 0: nothing of it is seen
 
 
 class Lesions:
@@ -67,7 +68,7 @@ class Lesions:
         self.solid, self.rim = torch.ones_like(self.depth), torch.zeros_like(self.depth)
         if p.transparent > 0:
             chosen = u((batch, n)) < p.transparent
-            self.solid = torch.where(chosen, u((batch, n), 0.1, 0.7), self.solid)
+            self.solid = torch.where(chosen, u((batch, n), *p.solid), self.solid)
             self.rim = torch.where(chosen, u((batch, n), 0.0, 0.5), self.rim)
 
     def _at_walls(self, random: Random, background: Tensor) -> None:

@@ -22,13 +22,18 @@ class Given:
     masks: Tensor | None = None
 
 
-def first_prompts(random: Random, kind: str, target: Tensor, prior: Tensor, mask_size: int) -> Given:
-    """Prompts of ``kind`` (a key of ``recipe.PROMPTS``) for targets and priors (N, 1, S, S)."""
+def first_prompts(
+    random: Random, kind: str, target: Tensor, prior: Tensor, mask_size: int, jitter: float = 0.08
+) -> Given:
+    """Prompts of ``kind`` (a key of ``recipe.PROMPTS``) for targets and priors (N, 1, S, S).
+
+    Each edge of a box is moved by up to ``jitter`` of its side.
+    """
     masks = mask_to_prompt(corrupt(random, prior), mask_size) if "prior" in kind else None
     if kind.startswith("box"):
         # where the object vanished the prior's box is what a user of the prior would give
         shown = torch.where(target.sum(dim=(1, 2, 3), keepdim=True) > 0, target, prior)
-        return Given(None, boxes_of(shown, random, 0.08), masks)
+        return Given(None, boxes_of(shown, random, jitter), masks)
     if kind == "click":
         return Given(_points(random, target, 1, 0))
     if "points" in kind:

@@ -43,6 +43,7 @@ class TinyRecipe(LoopRecipe):
     asked: ObjectShares = Field(ObjectShares(), description="how often what kind of object is prompted for")
     objects: int = Field(2, description="objects prompted per image and step", ge=1)
     prompts: Shares = Field(PROMPTS, description="how often each kind of first prompt is given")
+    jitter: float = Field(0.08, description="by how much of its side each edge of a box is moved at most", ge=0, le=0.3)
     reuse: int = Field(2, description="steps that show the same scenes, every second time mirrored", ge=1)
     score_weight: float = Field(0.3, description="of predicted IoU and presence, against the mask's loss", ge=0)
     contrast_weight: float = Field(0.1, description="of the correspondence between the visits", ge=0)
@@ -59,9 +60,7 @@ class TinyRecipe(LoopRecipe):
     @classmethod
     def _shares_of_one(cls, asked: ObjectShares) -> ObjectShares:
         if not 0 <= asked.centred <= asked.lesions or asked.things < 0 or asked.lesions + asked.things > 1:
-            raise ValueError(
-                "shares are from 0 to 1, lesions and things together too; centred is a part of lesions"
-            )
+            raise ValueError("shares are from 0 to 1, lesions and things together too; centred is a part of lesions")
         return asked
 
     def scenes(self) -> SceneParameters:

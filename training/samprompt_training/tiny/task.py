@@ -55,7 +55,7 @@ class TinyTrained(Trained):
             share = 1.0 / (recipe.objects * passes)
             target, prior = choose_objects(batch, rng, recipe.asked)
             small = F.avg_pool2d(target, 2)
-            given = first_prompts(random, kind, target, prior, recipe.size // 2)
+            given = first_prompts(random, kind, target, prior, recipe.size // 2, recipe.jitter)
             for number in range(passes):
                 logits, iou, presence = model.decoder(tokens, skip4, skip2, given.points, given.boxes, given.masks)
                 with torch.autocast(logits.device.type, enabled=False):  # sums over pixels need all digits

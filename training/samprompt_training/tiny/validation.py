@@ -43,7 +43,7 @@ class Validation:
             tokens, _matching, skip4, skip2 = model.encoder(images)
             for kind in self.recipe.prompts:
                 target, prior = choose_objects(scenes, rng, self.recipe.asked)
-                given = first_prompts(random, kind, target, prior, size // 2)
+                given = first_prompts(random, kind, target, prior, size // 2, self.recipe.jitter)
                 points = None if given.points is None else tuple(part.to(device) for part in given.points)
                 boxes, masks = (None if part is None else part.to(device) for part in (given.boxes, given.masks))
                 logits, _iou, _presence = model.decoder(tokens, skip4, skip2, points, boxes, masks)
