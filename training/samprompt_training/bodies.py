@@ -26,6 +26,7 @@ class BodyParameters:
     tubes: int = 2
     organ_radius: tuple[float, float] = (0.06, 0.42)
     nested: float = 0.3  # chance that an organ holds another one
+    own_core: float = 0.0  # chance that what it holds is asked for by itself and does not belong to it
     shell: float = 0.25  # chance that it has a wall of its own
     tube_chance: float = 0.5
     wall_chance: float = 0.5
@@ -123,6 +124,9 @@ class Body:
         self.organ_rough = u((batch, n), 0.0, 0.22) * (u((batch, n)) < 0.8)
         self.core = torch.where(u((batch, n)) < p.nested, u((batch, n), 0.35, 0.75), torch.full((batch, n), 9.0))
         self.shell = torch.where(u((batch, n)) < p.shell, u((batch, n), 0.06, 0.2), torch.zeros(batch, n))
+        self.own_core = torch.zeros(batch, n, dtype=torch.bool)
+        if p.own_core > 0:
+            self.own_core = u((batch, n)) < p.own_core
 
     @property
     def count(self) -> int:
@@ -132,7 +136,8 @@ class Body:
     def labels(self, places: Tensor) -> tuple[Tensor, Tensor]:
         """Grey labels and instances, both (B, S, H, W) integers, at ``places`` (B, 3, S, H, W) of the frame.
 
-        Grey labels decide what is drawn, instances what may be asked for: an organ counts with its core and shell.
+        Grey labels decide what is drawn, instances what may be asked for: an organ counts with its shell, and with its
+        core unless that is one by itself.
         """
         p = self.parameters
         points = self.frame.points(places)
@@ -152,7 +157,9 @@ class Body:
             label = torch.where(inside > self.core[:, n][b], label + 1, label)
             label = torch.where(inside < self.shell[:, n][b], label + 2, label)
             ids = torch.where(there, label, ids)
-            instances = torch.where(there, torch.full_like(ids, ORGANS + n), instances)
+            own = (inside > self.core[:, n][b]) & self.own_core[:, n][b]
+            number = torch.full_like(ids, ORGANS + n).masked_fill(own, ORGANS + p.organs + n)
+            instances = torch.where(there, number, instances)
         first += 3 * p.organs
         for n in range(p.tubes):
             across = (extra[:, 2 * n] ** 2 + extra[:, 2 * n + 1] ** 2).sqrt() / self.tube_width[:, n][b]

@@ -25,7 +25,8 @@ class LesionParameters:
     spiculated: float = 0.2
     uneven: float = 1.5  # lobes and roughness are a uniform number to this power: the higher, the smoother are most
     power: tuple[float, float] = (1.6, 3.5)  # exponent of the superellipsoid; 2 is an ellipsoid
-    necrosis: float = 0.35
+    necrosis: float = 0.35  # chance of a core that belongs to it
+    dark_core: bool = False  # such a core is darker than the lesion, as dead tissue is, and not of any grey
     vanish: float = 0.08  # chance to be gone at the second visit
     change: tuple[float, float] = (-1.3, 0.7)  # of the radius at the second visit, as a power of 1.5
     steady: float = 0.0  # chance not to change at all

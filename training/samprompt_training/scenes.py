@@ -68,6 +68,9 @@ def make_scenes(random: Random, batch: int, p: SceneParameters) -> Scenes:
     lesions = Lesions(random, grounds[0][0], p.lesions)
     table, texture = grey_table(random, batch, body.count + 2 * p.lesions.count, p.free_contrast)
     _bring_contrasts_down(random, p, body, lesions, grounds[0][0], table)
+    if p.lesions.dark_core:
+        for column in range(body.count, body.count + 2 * p.lesions.count, 2):
+            table[:, column + 1] = table[:, column] - random.uniform((batch,), 0.02, 0.25)
 
     images, labels = [], []
     for visit in range(2):

@@ -49,7 +49,7 @@ def test_what_makes_sense_is_read(tmp_path: Path) -> None:
     assert recipe.asked.centred == 0.2
 
 
-@pytest.mark.parametrize("name", ["tiny_first", "tiny_second", "tiny"])
+@pytest.mark.parametrize("name", ["tiny_first", "tiny_second", "tiny_third", "tiny"])
 def test_the_stages_that_are_shipped_are_read_and_have_one_architecture(name: str) -> None:
     stage, last = load_recipe(name, TinyRecipe), load_recipe("tiny", TinyRecipe)
     assert (stage.widths, stage.blocks, stage.skips, stage.size) == (last.widths, last.blocks, last.skips, last.size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from samprompt_training.bodies import ORGANS, BodyParameters
+from samprompt_training.bodies import ORGANS, Body, BodyParameters, random_frame
 from samprompt_training.fields import Random, sample_at, sampling_grid, slab
 from samprompt_training.greys import render
 from samprompt_training.lesions import FIRST, LesionParameters, Lesions
@@ -75,6 +75,36 @@ def test_transparent_lesions_are_covered_least_at_their_rim_and_the_others_are_d
     opaque = Lesions(Random(1, CPU), ids, plain).drawn_over(ids, ids, places, 0, 1)
     assert opaque.cover is None
     assert torch.equal(opaque.ids, drawn.ids)
+
+
+def test_a_core_of_its_own_is_an_object_with_the_core_s_grey_and_the_drawing_stays_the_same() -> None:
+    parameters = BodyParameters(nested=1.0, own_core=1.0)
+    body = Body(Random(8, CPU), random_frame(Random(9, CPU), 6, 64), parameters)
+    places = slab(sampling_grid(64, CPU).expand(6, -1, -1, -1), torch.ones(6))
+    ids, instances = body.labels(places)
+    cores = (instances >= ORGANS + parameters.organs) & (instances < ORGANS + 2 * parameters.organs)
+    assert bool(cores.any())
+    n = instances[cores] - ORGANS - parameters.organs
+    assert torch.equal(ids[cores], body.regions + 2 + 3 * n + 1)
+    body.own_core = torch.zeros_like(body.own_core)
+    same, whole = body.labels(places)
+    assert torch.equal(same, ids)
+    assert torch.equal(whole[cores], ORGANS + n)
+    assert torch.equal(whole[~cores], instances[~cores])
+
+
+def test_dead_tissue_is_darker_than_the_lesion_round_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = []
+
+    def remember(random: Random, labels: torch.Tensor, table: torch.Tensor, *others: object) -> torch.Tensor:
+        tables.append(table)
+        return render(random, labels, table, *others)
+
+    monkeypatch.setattr("samprompt_training.scenes.render", remember)
+    make_scenes(Random(2, CPU), 8, SceneParameters(size=64, lesions=LesionParameters(dark_core=True)))
+    lesion, core = (tables[0][:, tables[0].shape[1] - 6 + k :: 2] for k in (0, 1))
+    assert lesion.shape == (8, 3)
+    assert bool(((lesion - core >= 0.02 - 1e-6) & (lesion - core <= 0.25 + 1e-6)).all())
 
 
 def test_boxes_are_the_tight_ones_of_scipy() -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from samprompt_training.bodies import BodyParameters
 from samprompt_training.core.recipe import LoopRecipe
 from samprompt_training.lesions import LesionParameters
 from samprompt_training.prompts import ObjectShares
@@ -40,6 +41,7 @@ class TinyRecipe(LoopRecipe):
     )
     ellipse: bool = Field(False, description="boxes are also drawn as the ellipse that touches their edges")
     lesions: LesionParameters = Field(LesionParameters(), description="what the scenes' lesions look like")
+    body: BodyParameters = Field(BodyParameters(), description="what the scenes' bodies hold")
     asked: ObjectShares = Field(ObjectShares(), description="how often what kind of object is prompted for")
     objects: int = Field(2, description="objects prompted per image and step", ge=1)
     prompts: Shares = Field(PROMPTS, description="how often each kind of first prompt is given")
@@ -65,4 +67,4 @@ class TinyRecipe(LoopRecipe):
 
     def scenes(self) -> SceneParameters:
         """Parameters of the generator."""
-        return SceneParameters(size=self.size, lesions=self.lesions)
+        return SceneParameters(size=self.size, body=self.body, lesions=self.lesions)
