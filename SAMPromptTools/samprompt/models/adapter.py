@@ -2,7 +2,8 @@
 
 An adapter file is safetensors. Tensors: ``lora_A/MODULE`` and ``lora_B/MODULE`` for every changed layer, and
 ``replaced/PARAMETER`` for every parameter that was trained whole (the mask decoder, mostly). The notes say which base
-it belongs to: name, SHA-256 of its file, architecture; and rank, alpha and targets of the adaptation.
+it belongs to: name, SHA-256 of its file, architecture; and rank, alpha and targets of the adaptation. Of SAM 2 they
+also say "masks": "single", since the single mask alone was trained and is what the model answers with.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from samprompt.contract.errors import WeightsError
 from samprompt.models.checkpoint import load_state, safetensors_metadata
+from samprompt.models.sam2 import adapted_notes
 
 FORMAT = "samprompt-adapter"
 VERSION = "1"
@@ -73,6 +75,7 @@ def adapter_bytes(adapter: Adapter) -> bytes:
         plain,
         {
             **adapter.notes,
+            **adapted_notes(adapter.architecture),
             "format": FORMAT,
             "version": VERSION,
             "base": adapter.base,

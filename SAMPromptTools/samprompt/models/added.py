@@ -13,7 +13,7 @@ from samprompt.contract.catalogue import CatalogueEntry, read_catalogue
 from samprompt.contract.errors import OutputError, ParameterError, WeightsMissingError
 from samprompt.contract.places import catalogue, user_catalogue_path, weights_path
 from samprompt.models.adapter import is_adapter, read_adapter
-from samprompt.models.registry import LOADERS, load_entry, noted_architecture
+from samprompt.models.registry import LOADERS, load_entry, noted_architecture, wherever
 
 _FIELDS = ("name", "architecture", "file", "title", "size", "sha256", "licence", "input_size", "trained_on", "base")
 
@@ -24,7 +24,7 @@ def add_model(
     """Give the weights at ``path`` a name; they are loaded once to prove that they fit, and stay where they are.
 
     ``architecture`` may be left out for files that say it. An adapter's ``base`` is what its file says, or another name
-    or "ARCHITECTURE:PATH" of the same weights.
+    or "ARCHITECTURE:PATH" of the same weights, which is noted in full.
 
     Raises:
         ParameterError: the name is taken or cannot be one, or the architecture is unknown.
@@ -57,7 +57,8 @@ def add_model(
         base=base,
     )
     backbone = load_entry(entry, "cpu")
-    entry = replace(entry, input_size=backbone.input_size)
+    # the base was found from here; it has to be found from other folders too
+    entry = replace(entry, input_size=backbone.input_size, base=wherever(base) if base else "")
     _write([*_added(), entry])
     return entry
 

@@ -14,7 +14,7 @@ from samprompt.contract.errors import ParameterError, WeightsError, WeightsMissi
 from samprompt.contract.places import catalogue, weights_path
 from samprompt.contract.progress import Progress
 from samprompt.models import sam, sam2
-from samprompt.models.adapter import apply_adapter, check_base, is_adapter, read_adapter
+from samprompt.models.adapter import Adapter, apply_adapter, check_base, is_adapter, read_adapter
 from samprompt.models.backbone import Backbone
 from samprompt.models.checkpoint import check_sums, file_sha256, safetensors_metadata
 from samprompt.models.device import choose_device
@@ -128,14 +128,7 @@ def _load(weights: Weights, device: torch.device, progress: Progress | None) -> 
         load = _loader(weights.architecture)
         return load(weights.path, device, weights.architecture, weights.name, weights.sha256[:16])
     adapter = read_adapter(weights.path)
-    wanted = weights.base or adapter.base
-    try:
-        base = find_weights(wanted, progress)
-    except ParameterError as error:
-        raise WeightsMissingError(
-            f'The adapter "{weights.name}" belongs to {adapter.base}, and no model {wanted} is known here.',
-            "Add that model first (samprompt models add), then this one with: samprompt models add --base.",
-        ) from error
+    base = find_base(weights, adapter, progress)
     if is_adapter(base.path):
         raise WeightsError(
             f'The adapter "{weights.name}" stands on {base.name}, which is an adapter itself.',
@@ -150,7 +143,47 @@ def _load(weights: Weights, device: torch.device, progress: Progress | None) -> 
     check_base(adapter, weights.name, base.name, base.sha256)
     backbone = _loader(base.architecture)(base.path, device, base.architecture, weights.name, weights.sha256[:16])
     apply_adapter(adapter, cast(Any, backbone).model, weights.path)
+    if isinstance(backbone, sam2.Sam2Backbone):  # whatever the notes say: no adapter was trained otherwise
+        backbone.answer_with_single_mask()
     return backbone
+
+
+def find_base(weights: Weights, adapter: Adapter, progress: Progress | None = None) -> Weights:
+    """The weights that ``adapter``, which ``weights`` hold, stands on.
+
+    Raises:
+        WeightsMissingError: they are not here; adapter and base are named.
+        WeightsError: as ``find_weights``.
+    """
+    wanted = weights.base or adapter.base
+    try:
+        return find_weights(wanted, progress)
+    except ParameterError as error:
+        raise WeightsMissingError(
+            f'The adapter "{weights.name}" belongs to {adapter.base}, and no model {wanted} is known here.',
+            "Add that model first (samprompt models add), then this one with: samprompt models add --base.",
+        ) from error
+    except WeightsMissingError as error:
+        by_path = catalogue().get(wanted) is None
+        raise WeightsMissingError(
+            f'The base of the adapter "{weights.name}", {wanted}, is missing: {error.message}',
+            f"Say where it is: samprompt models add NAME {weights.path} --base ARCHITECTURE:PATH."
+            if by_path
+            else error.hint,
+        ) from error
+
+
+def wherever(name_or_path: str) -> str:
+    """The same model, so written that it is found from every folder: its name, or "ARCHITECTURE:PATH" in full.
+
+    Raises:
+        ParameterError, WeightsMissingError: as ``load_backbone``.
+    """
+    known = catalogue()
+    if known.get(name_or_path) is not None:
+        return name_or_path
+    architecture, path = _split(name_or_path, known)
+    return f"{architecture}:{path.resolve()}"
 
 
 def _split(text: str, known: Catalogue) -> tuple[str, Path]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from samprompt.contract.errors import EnvironmentProblem
 from samprompt.models.backbone import Decoded, Embedding, Prompts
-from samprompt.models.checkpoint import file_sha256, fit_state, load_state
+from samprompt.models.checkpoint import file_sha256, fit_state, load_state, safetensors_metadata
 from samprompt.models.device import autocast, out_of_memory_guard, with_smaller_batches
 from samprompt.models.prompts import Slice, join, slices
 
@@ -24,6 +24,7 @@ CONFIGURATIONS = {
 ARCHITECTURES = tuple(CONFIGURATIONS)
 
 _MEAN, _SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # sam2.utils.transforms.SAM2Transforms
+_ONE_MASK = {"masks": "single"}  # the note in files of adapted weights
 _LOGIT_LIMIT = 32.0  # SAM2ImagePredictor hands on low-resolution logits within this
 
 
@@ -33,6 +34,10 @@ class Sam2Backbone:
     SAM 2 resizes an image to the square without keeping its aspect; so does this, and says so in
     ``Embedding.stretched``. ``Decoded.presence`` is SAM 2's object score. Low-resolution logits are kept within +-32,
     as the predictor hands them on for the next pass.
+
+    ``single_mask``: every answer is the mask of the single mask token. The predictor replaces such a mask by one of the
+    three others where it is unstable; an adaptation trains the single one alone, and the others would answer as if
+    there had been none. Adapted weights are therefore loaded so (``answer_with_single_mask``).
     """
 
     uses_neighbours = False
@@ -40,6 +45,7 @@ class Sam2Backbone:
     def __init__(self, model: Any, device: torch.device, name: str = "sam2.1", fingerprint: str = "") -> None:
         self.model = model.to(device).eval()
         self.device, self.name, self.fingerprint = device, name, fingerprint
+        self.single_mask = False
         self.input_size = int(model.image_size)
         self.mask_size = int(model.sam_prompt_encoder.mask_input_size[0])
         self.matching_stride = float(model.backbone_stride)
@@ -47,6 +53,11 @@ class Sam2Backbone:
         self.decode_batch = 64 if device.type == "cuda" else 16
         self._mean = torch.tensor(_MEAN, device=device).view(1, 3, 1, 1)
         self._spread = torch.tensor(_SPREAD, device=device).view(1, 3, 1, 1)
+
+    def answer_with_single_mask(self) -> None:
+        """From here on there is no choice among masks, and ``multimask`` changes nothing."""
+        self.single_mask = True
+        self.model.sam_mask_decoder.dynamic_multimask_via_stability = False
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Embedding:
@@ -104,7 +115,7 @@ class Sam2Backbone:
                 image_pe=place,
                 sparse_prompt_embeddings=sparse,
                 dense_prompt_embeddings=dense,
-                multimask_output=multimask,
+                multimask_output=multimask and not self.single_mask,
                 repeat_image=True,
                 high_res_features=skips,
             )
@@ -124,6 +135,22 @@ class Sam2Backbone:
         if not coordinates:
             return None, None
         return torch.cat(coordinates, dim=1), torch.cat(labels, dim=1)
+
+
+def adapted_notes(architecture: str) -> dict[str, str]:
+    """What files of adapted weights of this architecture note, so that they are loaded as they were trained."""
+    return dict(_ONE_MASK) if architecture in ARCHITECTURES else {}
+
+
+def _single_mask_noted(path: Path) -> bool:
+    """Whether a readable file holds adapted weights: by its notes, in a torch file beside the weights."""
+    found: Any = safetensors_metadata(path)
+    if not found:
+        try:
+            found = torch.load(path, map_location="cpu", weights_only=True, mmap=True).get("notes")
+        except (RuntimeError, AttributeError):  # torch's older form, which no adaptation writes; or no dictionary
+            return False
+    return isinstance(found, dict) and _ONE_MASK.items() <= found.items()
 
 
 def build_sam2_model(architecture: str) -> Any:
@@ -153,6 +180,8 @@ def load_sam2(
 ) -> Sam2Backbone:
     """Load an official SAM 2.1 checkpoint, or one of the same format; ``fingerprint`` is computed when not given.
 
+    Weights that an adaptation wrote answer with their single mask.
+
     Raises:
         EnvironmentProblem: sam2 is not installed.
         WeightsError: unreadable, unsafe, or weights of another architecture.
@@ -163,4 +192,7 @@ def load_sam2(
         model = build_sam2_model(architecture)
         fit_state(model, state, path, architecture)
         digest = fingerprint or file_sha256(path)[:16]
-        return Sam2Backbone(model, torch.device(device), name or architecture, digest)
+        backbone = Sam2Backbone(model, torch.device(device), name or architecture, digest)
+        if _single_mask_noted(path):
+            backbone.answer_with_single_mask()
+        return backbone

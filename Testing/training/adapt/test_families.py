@@ -20,7 +20,9 @@ FAMILIES = {"SAM": sam_family, "MedSAM": lambda: sam_family(unit_range=True), "S
 
 @pytest.fixture(params=FAMILIES)
 def family(request: pytest.FixtureRequest) -> Family:
-    return FAMILIES[request.param]()
+    made = FAMILIES[request.param]()
+    made.single_mask = True  # as ``InteractiveAdaptation`` has it
+    return made
 
 
 def _given(kind: str, mask_size: int) -> Given:

@@ -15,7 +15,7 @@ from samprompt_training.adapt.files import official_suffix, write_adapter, write
 from samprompt_training.adapt.interactive import InteractiveAdaptation
 from samprompt_training.adapt.layers import is_lora, merged_state, part_of, plain_name
 from samprompt_training.adapt.task import AdaptTask
-from small_models import CPU, discs, recipe, run_step, sam2_family, sam_family, tiny_family
+from small_models import CPU, discs, draws, recipe, run_step, sam2_family, sam_family, tiny_family
 
 MAKERS = {"SAM": sam_family, "SAM 2": sam2_family, "tiny": tiny_family}
 FAMILIES = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
@@ -43,14 +43,14 @@ def test_merged_and_unmerged_and_the_adapter_file_answer_alike(make, tmp_path: P
     trained = _trained(family, **settings)
     unmerged = _answer(family)
     state = merged_state(family.network, 6.0 / 4)
-    merged = make()
+    merged, again = make(), make()
+    merged.single_mask = again.single_mask = True  # as loading does, see test_single_mask
     before = _answer(merged)
     assert float((before - unmerged).abs().max()) > 1e-2
     merged.network.load_state_dict(state)  # strict: the names are the official ones
     torch.testing.assert_close(_answer(merged), unmerged, atol=1e-4, rtol=1e-4)
     path = tmp_path / "a.safetensors"
     write_adapter(family.network, BASE, trained.recipe.lora, trained.layers, path, {})
-    again = make()
     apply_adapter(read_adapter(path), again.network, path)
     torch.testing.assert_close(_answer(again), unmerged, atol=1e-4, rtol=1e-4)
 
@@ -91,6 +91,28 @@ def test_without_decoder_and_prompt_encoder_there_is_one_iteration() -> None:
     assert InteractiveAdaptation(sam_family(), recipe()).iterations == 11
 
 
+@pytest.mark.parametrize(
+    ("make", "target"),
+    [
+        (sam_family, r"mask_decoder\.transformer\..*(q_proj|v_proj)"),
+        (sam2_family, r"sam_mask_decoder\.transformer\..*(q_proj|v_proj)"),
+        (tiny_family, r"decoder\..*(q_proj|v_proj|lin1|query|value)"),
+        (sam_family, r"prompt_encoder\.mask_downscaling\.\d+"),
+    ],
+    ids=["SAM", "SAM 2", "tiny", "prompt encoder"],
+)
+def test_lora_on_the_decoder_alone_learns_from_every_iteration(make, target: str) -> None:
+    trained = InteractiveAdaptation(make(), recipe(parts=(), lora={"targets": (target,)}))
+    assert trained.iterations == 11
+    carried, reached = None, []
+    for iteration in range(11):
+        trained.zero_grad(set_to_none=True)
+        loss, _, carried = trained(discs(2), draws(0, iteration), carried)
+        loss.backward()
+        reached.append(any(p.grad is not None and bool(p.grad.any()) for p in trained.parameters()))
+    assert all(reached[1:])  # at first there is no mask, which the prompt encoder's layers are for
+
+
 def test_the_default_targets_are_every_attention_of_sam_and_sam_2_and_the_convolutions_of_tiny() -> None:
     sam2 = InteractiveAdaptation(sam2_family(), recipe())
     assert list(sam2.layers) == [f"image_encoder.trunk.blocks.{n}.attn.qkv" for n in range(5)]
@@ -106,9 +128,11 @@ def test_the_default_targets_are_every_attention_of_sam_and_sam_2_and_the_convol
 def test_whole_weights_have_the_form_of_the_published_files(tmp_path: Path) -> None:
     state = {"a.weight": torch.ones(2)}
     write_state(state, BASE, tmp_path / "sam.pth", {})
-    write_state(state, BASE, tmp_path / "sam2.pt", {})
+    write_state(state, Weights(Path("b.pt"), "sam2.1_hiera_tiny", "b", "0"), tmp_path / "sam2.pt", {"step": "4"})
     assert list(torch.load(tmp_path / "sam.pth", weights_only=True)) == ["a.weight"]
-    assert list(torch.load(tmp_path / "sam2.pt", weights_only=True)) == ["model"]
+    content = torch.load(tmp_path / "sam2.pt", weights_only=True)
+    assert list(content["model"]) == ["a.weight"]  # SAM 2's builder reads this and leaves the rest
+    assert content["notes"]["step"] == "4"
     assert [official_suffix(kind) for kind in ("vit_h", "medsam", "sam2.1_hiera_large", "tiny")] == [
         ".pth",
         ".pth",
@@ -133,8 +157,10 @@ def test_targets_are_whole_names_and_frozen_blocks_have_no_lora() -> None:
         ({"lora": {"targets": ("(",)}}, "regular expression"),
         ({"lora": {"targets": (r"image_encoder\.neck\.1",)}}, "fits no linear layer"),  # a norm
         ({"freeze_blocks": 9}, "9"),
+        ({"freeze_blocks": 3}, "freeze_blocks"),
+        ({"freeze_blocks": 3, "parts": ()}, "freeze_blocks"),
     ],
-    ids=["no such layer", "no expression", "a norm", "too many blocks"],
+    ids=["no such layer", "no expression", "a norm", "too many blocks", "all blocks", "all blocks, LoRA alone"],
 )
 def test_what_cannot_be_trained_is_said_with_the_key(values, word: str) -> None:
     with pytest.raises(ParameterError, match=word):

@@ -23,9 +23,13 @@ class Threshold:
 
     def __init__(self) -> None:
         self.asked: list[Prompts] = []
+        self.seen: list[tuple[int, ...]] = []
 
     def encode(self, images: torch.Tensor) -> Embedding:
-        return Embedding(images, images, (), (SIDE, SIDE), (1.0, 1.0))
+        self.seen.append(tuple(images.shape))
+        shape = (int(images.shape[-2]), int(images.shape[-1]))
+        square = torch.nn.functional.pad(images, (0, SIDE - shape[1], 0, SIDE - shape[0]))
+        return Embedding(square, square, (), shape, (shape[0] / SIDE, shape[1] / SIDE))
 
     def decode(self, embedding: Embedding, prompts: Prompts, multimask: bool = False) -> Decoded:
         self.asked.append(prompts)
@@ -81,3 +85,21 @@ def test_the_point_is_the_deepest_and_the_box_is_near_the_tight_one() -> None:
     again = Threshold()
     dice_by_patient(again, [_item("p", [big, (slice(3, 4), slice(10, 16))], [])], ("box",))
     assert torch.equal(again.asked[0].boxes, box.boxes)
+
+
+@pytest.mark.parametrize("model", [Threshold, Pairs])
+def test_pictures_are_measured_as_a_user_gives_them_without_padding(model) -> None:
+    padding = (slice(0, SIDE), slice(10, SIDE))
+    items = [
+        _item("one", [A], [A, padding]) | {"extent": torch.tensor((SIDE, 10))},  # bright outside of the picture
+        _item("two", [A], [A]) | {"extent": torch.tensor((SIDE, 10))},
+        _item("three", [A], [A, padding]) | {"extent": torch.tensor((12, SIDE))},
+        _item("four", [A], [A]) | {"extent": torch.tensor((SIDE, SIDE))},
+    ]
+    asked = model()
+    scores = dice_by_patient(asked, items)
+    assert asked.seen == [(2, 3, SIDE, 10), (1, 3, 12, SIDE), (1, 3, SIDE, SIDE)]
+    assert scores["none"]["one"] == scores["none"]["two"] == scores["none"]["four"] == 1.0
+    assert scores["none"]["three"] == pytest.approx(2 * 16 / (16 + 16 + 12 * 6))
+    alone = {p: dice_by_patient(model(), [item])["box"] for p, item in zip(("one", "two"), items, strict=False)}
+    assert {p: scores["box"][p] for p in alone} == {p: found[p] for p, found in alone.items()}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 from samprompt.cli import added
 from samprompt.cli.main import main
+from samprompt.contract.places import catalogue
 from samprompt_training.adapt.recipe import AdaptRecipe
 from samprompt_training.core.recipe import load_recipe
 
@@ -74,6 +77,28 @@ def test_the_other_commands_do_not_import_the_training() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_accelerate_launches_two_processes_that_end_with_one_model(
+    lungs: Path, own_tiny: Path, recipe_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    """As docs/training.md has it, without a GPU."""
+    words = ["--recipe", recipe_file(steps=2, interaction={"iterations": 3}), "--data", lungs, "--model", "tiny"]
+    words += ["--out", tmp_path / "run", "--name", "two", "--device", "cpu", "--json"]
+    launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--multi_gpu", "--num_processes", 2]
+    launch += ["--num_machines", 1, "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", 0]
+    done = subprocess.run(
+        [str(word) for word in (*launch, "-m", "samprompt_training.adapt", *words)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    results = [event for event in events if event["event"] == "result"]
+    assert len(results) == 1  # two that had not met would each have one
+    assert (results[0]["step"], results[0]["name"]) == (2, "two")
+    assert catalogue().find("two").base == "tiny"
 
 
 @pytest.mark.parametrize("name", ["adapt_lora", "adapt_full"])

@@ -122,6 +122,22 @@ def test_gain_shifts_the_colours_of_a_picture() -> None:
     assert float(ratios.max() - ratios.min()) > 0.02
 
 
+def test_the_padding_of_a_picture_that_is_not_square_is_no_part_of_it() -> None:
+    narrow = item()
+    narrow["image"][..., 40:] = narrow["mask"][..., 40:] = 0.0
+    narrow["extent"] = torch.tensor((64, 40))
+    parameters = AugmentationParameters(probability=1.0, flip=1.0, shift=0.3, rotation=30.0, noise=0.1, brightness=0.3)
+    for seed in range(8):
+        out = augment(narrow, np.random.default_rng(seed), parameters)
+        assert out["extent"].tolist() == [64, 40]
+        assert out["image"].shape == narrow["image"].shape
+        assert float(out["image"][..., 40:].abs().max()) == 0.0
+        assert not bool(out["mask"][..., 40:].any())
+        assert bool(out["mask"].any())
+    mirrored = augment(narrow, np.random.default_rng(0), changed(flip=1.0))
+    assert torch.equal(mirrored["mask"][..., :40], narrow["mask"][..., :40].flip(-1))
+
+
 @pytest.fixture
 def items(nnunet_folder: Path, tmp_path: Path) -> SliceSet:
     cases = open_dataset("nnunet", nnunet_folder).cases

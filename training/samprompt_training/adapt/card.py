@@ -9,6 +9,7 @@ import torch
 import yaml
 from samprompt.contract.version import VERSION
 from samprompt.models.registry import Weights
+from samprompt.models.sam2 import adapted_notes
 
 from samprompt_training.adapt.recipe import AdaptRecipe
 from samprompt_training.core.loop import Outcome
@@ -46,6 +47,7 @@ def card_text(
         "|---|---|",
         f"| SHA-256 of the base | `{base.sha256}` |",
         f"| adaptation | {kind}; trained whole: {', '.join(recipe.parts) or 'nothing'} |",
+        *_masks(base),
         f"| steps | {outcome.step} of {recipe.steps} ({outcome.status}); best at {_best_step(outcome)} |",
         f"| time | {outcome.seconds / 60:.1f} minutes |",
         f"| made with | SAMPromptTools {VERSION}, torch {torch.__version__.split('+')[0]} |",
@@ -82,6 +84,17 @@ def card_text(
         "",
     ]
     return "\n".join(lines)
+
+
+def _masks(base: Weights) -> list[str]:
+    """Of SAM 2: which of its masks is meant, and how its own tools are told."""
+    if not adapted_notes(base.architecture):
+        return []
+    return [
+        "| masks | the single mask alone was trained, and is what SAMPromptTools answers with. SAM 2's own tools also "
+        "choose among others, which were not: build it with `apply_postprocessing=False`, and ask with "
+        "`multimask_output=False` |"
+    ]
 
 
 def _best_step(outcome: Outcome) -> str:

@@ -5,11 +5,7 @@ The backbones of ``samprompt.models`` compute the same without gradients; tests 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
 import torch
-import torch.nn.functional as F
 from samprompt.contract.errors import ParameterError
 from samprompt.models.backbone import Backbone
 from samprompt.models.sam import SamBackbone
@@ -18,71 +14,11 @@ from samprompt.models.tiny import TinyBackbone
 from torch import Tensor, nn
 
 from samprompt_training.adapt.clicks import Given
+from samprompt_training.adapt.family import Anatomy, Family, Features
 from samprompt_training.adapt.losses import Answer
 
-Features = tuple[Tensor, ...]
+__all__ = ["Anatomy", "Family", "Features", "family_of"]
 LOGIT_LIMIT = 32.0  # SAM2ImagePredictor hands on low-resolution logits within this
-
-
-@dataclass(frozen=True)
-class Anatomy:
-    """Where the parts of a network are: beginnings of parameter names, and the encoder's blocks in order of depth.
-
-    ``attention`` are regular expressions of the layers that LoRA changes by default, ``kinds`` what these layers are;
-    ``stopped`` the embeddings "not a point" and "no mask".
-    """
-
-    encoder: tuple[str, ...]
-    patch_embedding: tuple[str, ...]
-    neck: tuple[str, ...]
-    prompt_encoder: tuple[str, ...]
-    decoder: tuple[str, ...]
-    blocks: str
-    attention: tuple[str, ...]
-    stopped: tuple[str, ...]
-    kinds: tuple[type[nn.Module], ...] = (nn.Linear,)
-
-
-class Family:
-    """A network of one family with the steps that training needs.
-
-    ``network`` has the official tensor names; images are square (B, 3, S, S) in [0, 1] of any size.
-    """
-
-    anatomy: ClassVar[Anatomy]
-    uses_neighbours: ClassVar[bool] = False
-
-    def __init__(self, backbone: Any) -> None:
-        self.network: Any = backbone.model
-        self.input_size: int = backbone.input_size
-        self.mask_size: int = backbone.mask_size
-
-    def encode(self, images: Tensor) -> Features:
-        """Tokens and the decoder's skips."""
-        raise NotImplementedError
-
-    def decode(self, features: Features, given: Given, side: int) -> Answer:
-        """Answer prompt i for image i, always as a single mask; ``side`` is S, whose pixels ``given`` counts in."""
-        raise NotImplementedError
-
-    def backbone(self, device: torch.device) -> Backbone:
-        """The network as the rest of SAMPromptTools sees it (it is moved to ``device`` and put into eval mode)."""
-        raise NotImplementedError
-
-    def blocks(self) -> list[nn.Module]:
-        """The encoder's blocks, shallowest first."""
-        return list(self.network.get_submodule(self.anatomy.blocks))
-
-    def block_names(self) -> list[str]:
-        """Their names within the network."""
-        names = {id(module): name for name, module in self.network.named_modules()}
-        return [names[id(block)] for block in self.blocks()]
-
-    def _resized(self, images: Tensor) -> Tensor:
-        square = (self.input_size, self.input_size)
-        if images.shape[-2:] == square:
-            return images
-        return F.interpolate(images, square, mode="bilinear", align_corners=False, antialias=True)
 
 
 class SamFamily(Family):
@@ -103,9 +39,14 @@ class SamFamily(Family):
         super().__init__(backbone)
         self.unit_range = backbone.unit_range
 
-    def encode(self, images: Tensor) -> Features:
-        x = self._resized(images)
-        return (self.network.image_encoder(x if self.unit_range else self.network.preprocess(x * 255.0)),)
+    def _prepared(self, pictures: Tensor) -> Tensor:
+        if self.unit_range:
+            return self._padded(pictures)
+        prepared: Tensor = self.network.preprocess(pictures * 255.0)  # pads too, after its mean and spread
+        return prepared
+
+    def _encoded(self, squares: Tensor) -> Features:
+        return (self.network.image_encoder(squares),)
 
     def decode(self, features: Features, given: Given, side: int) -> Answer:
         (tokens,) = features
@@ -141,14 +82,18 @@ class Sam2Family(Family):
         attention=(r"image_encoder\.trunk\.blocks\.\d+\.attn\.qkv",),
         stopped=("sam_prompt_encoder.not_a_point_embed.weight", "sam_prompt_encoder.no_mask_embed.weight"),
     )
+    stretches = True
 
     def __init__(self, backbone: Sam2Backbone) -> None:
         super().__init__(backbone)
+        self.single_mask = backbone.single_mask
         self.mean, self.spread = backbone._mean, backbone._spread
 
-    def encode(self, images: Tensor) -> Features:
-        x = (self._resized(images) - self.mean.to(images.device)) / self.spread.to(images.device)
-        levels = list(self.network.forward_image(x)["backbone_fpn"][-self.network.num_feature_levels :])
+    def _prepared(self, pictures: Tensor) -> Tensor:
+        return (pictures - self.mean.to(pictures.device)) / self.spread.to(pictures.device)
+
+    def _encoded(self, squares: Tensor) -> Features:
+        levels = list(self.network.forward_image(squares)["backbone_fpn"][-self.network.num_feature_levels :])
         if self.network.directly_add_no_mem_embed:
             levels[-1] = levels[-1] + self.network.no_mem_embed.view(1, -1, 1, 1)
         return tuple(reversed(levels))
@@ -174,7 +119,10 @@ class Sam2Family(Family):
         return Answer(logits[:, :1], iou[:, 0], presence[:, 0])
 
     def backbone(self, device: torch.device) -> Backbone:
-        return Sam2Backbone(self.network, device)
+        backbone = Sam2Backbone(self.network, device)
+        if self.single_mask:
+            backbone.answer_with_single_mask()
+        return backbone
 
 
 class TinyFamily(Family):
@@ -194,8 +142,11 @@ class TinyFamily(Family):
     )
     uses_neighbours = True
 
-    def encode(self, images: Tensor) -> Features:
-        tokens, _matching, *skips = self.network.encoder(self._resized(images))
+    def _prepared(self, pictures: Tensor) -> Tensor:
+        return self._padded(pictures)
+
+    def _encoded(self, squares: Tensor) -> Features:
+        tokens, _matching, *skips = self.network.encoder(squares)
         return (tokens, *skips)
 
     def decode(self, features: Features, given: Given, side: int) -> Answer:

@@ -12,6 +12,7 @@ from samprompt.io.atomic import replacing
 from samprompt.models.adapter import Adapter, adapter_bytes
 from samprompt.models.checkpoint import safetensors_metadata
 from samprompt.models.registry import Weights
+from samprompt.models.sam2 import adapted_notes
 from torch import Tensor, nn
 
 from samprompt_training.adapt.layers import lora_tensors, merged_state, replaced_tensors
@@ -47,7 +48,8 @@ def write_whole(network: nn.Module, base: Weights, path: Path, notes: Mapping[st
     """All weights under their official names.
 
     The file has the form that the base's own tools read, by its suffix: ``.safetensors`` with the base's notes (the
-    built-in model), ``.pt`` with the weights under "model" (SAM 2), ``.pth`` with the weights alone (SAM).
+    built-in model), ``.pt`` with the weights under "model" and ``notes`` beside them (SAM 2), ``.pth`` with the weights
+    alone (SAM).
     """
     state = {name: t.detach().to("cpu").contiguous().clone() for name, t in merged_state(network, scale).items()}
     write_state(state, base, path, notes)
@@ -55,13 +57,14 @@ def write_whole(network: nn.Module, base: Weights, path: Path, notes: Mapping[st
 
 def write_state(state: dict[str, Tensor], base: Weights, path: Path, notes: Mapping[str, str]) -> None:
     """As ``write_whole``, of weights that have their official names."""
+    notes = {**notes, **adapted_notes(base.architecture)}
     with replacing(path) as temporary:
         if path.suffix == ".safetensors":
             said = safetensors_metadata(base.path)
             form: dict[str, str] = {key: said[key] for key in ("architecture", "version", "config") if key in said}
             temporary.write_bytes(save(state, {**notes, "architecture": base.architecture, **form}))
         else:
-            content: Any = {"model": state} if path.suffix == ".pt" else state
+            content: Any = {"model": state, "notes": notes} if path.suffix == ".pt" else state
             torch.save(content, temporary)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from samprompt_training.adapt.clicks import Given, first_prompts, next_prompts
 from samprompt_training.adapt.drop_path import add_drop_path
 from samprompt_training.adapt.families import Family, Features
-from samprompt_training.adapt.layers import prepare
+from samprompt_training.adapt.layers import part_of, prepare
 from samprompt_training.adapt.losses import answer_loss
 from samprompt_training.adapt.recipe import AdaptRecipe
 from samprompt_training.adapt.schedule import Turn, plan_turns
@@ -42,25 +42,31 @@ class InteractiveAdaptation(Trained):
         super().__init__()
         self.recipe = recipe
         self.layers = prepare(family, recipe)
+        family.single_mask = True
         add_drop_path(family.blocks(), recipe.drop_path)
         self.family = family
         self.network = family.network
         # Later iterations teach decoder and prompt encoder alone; where neither is trained there is nothing to learn.
-        later = {"decoder", "prompt_encoder"} & set(recipe.parts)
+        changed = {*recipe.parts, *(part_of(family, f"{layer}.weight") for layer in self.layers)}
+        later = {"decoder", "prompt_encoder"} & changed
         self.iterations = recipe.interaction.iterations if later else 1
 
     def forward(
         self, batch: dict[str, Any], draws: Draws, carried: Seen | None = None
     ) -> tuple[Tensor, dict[str, Tensor], Seen | None]:
-        """Loss of one iteration on ``batch`` ("image" (B, 3, S, S) in [0, 1], "mask" (B, 1, S, S) of 0 and 1)."""
-        rules = self.recipe.interaction
-        target = batch["mask"]
+        """Loss of one iteration on ``batch``.
+
+        It has "image" (B, 3, S, S) in [0, 1], "mask" (B, 1, S, S) of 0 and 1 and, where there is padding, "extent"
+        (B, 2), the rows and columns that are none.
+        """
+        rules, extent = self.recipe.interaction, batch.get("extent")
+        target = self.family.framed(batch["mask"], extent)
         side = int(target.shape[-1])
         if carried is None:
             turns = plan_turns(
                 draws.shared, rules.first, rules.variant, self.iterations, rules.mask_only, rules.most_points
             )
-            features, iteration = self.family.encode(batch["image"]), 0
+            features, iteration = self.family.encode(batch["image"], extent), 0
             given = first_prompts(
                 turns[0], target, draws.of_sample, rules.box_noise, rules.most_box_noise, self.family.mask_size
             )

@@ -42,6 +42,11 @@ def prepare(family: Family, recipe: AdaptRecipe) -> tuple[str, ...]:
     layers: tuple[str, ...] = ()
     if recipe.lora is not None:
         layers = lora_layers(family, recipe.lora, frozen)
+        if not layers:
+            raise ParameterError(
+                f"freeze_blocks is {recipe.freeze_blocks}: every layer that LoRA would change lies in a frozen block.",
+                "Choose a smaller number, other lora.targets, or lora: null.",
+            )
         _add_lora(network, layers, recipe.lora, recipe.seed)
     plain = {plain_name(name): parameter for name, parameter in network.named_parameters() if not is_lora(name)}
     for name in whole:

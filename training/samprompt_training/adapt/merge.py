@@ -11,7 +11,7 @@ from samprompt.contract.places import catalogue
 from samprompt.io.atomic import replacing
 from samprompt.models.adapter import is_adapter, read_adapter
 from samprompt.models.added import add_model, check_name
-from samprompt.models.registry import find_weights, load_backbone
+from samprompt.models.registry import find_base, find_weights, load_backbone
 
 from samprompt_training.adapt.files import official_suffix, write_state
 
@@ -32,7 +32,7 @@ def merge(model: str, out: Path, name: str = "") -> tuple[Path, CatalogueEntry |
     if name:
         check_name(name)
     adapter = read_adapter(found.path)
-    base = find_weights(found.base or adapter.base)
+    base = find_base(found, adapter)
     suffix = official_suffix(adapter.architecture)
     target = out.expanduser()
     if target.is_dir() or not target.suffix:

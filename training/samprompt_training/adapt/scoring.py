@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, Literal, TypeVar
+from itertools import groupby, islice
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ PROMPTS: tuple[Asked, ...] = ("none", "point", "box")
 JITTER = 0.05  # of a box's side, uniform: no reader draws the tight box
 Item = Mapping[str, Any]
 Scores = dict[str, dict[str, float]]  # prompt -> patient -> Dice
-T = TypeVar("T")
 
 
 @torch.no_grad()
@@ -29,14 +28,15 @@ def dice_by_patient(
 ) -> Scores:
     """Dice of each patient for each kind of prompt: pixels of all slices of a structure pooled, structures averaged.
 
-    ``items`` are slices as ``data.slices`` gives them. "none": every slice is decoded without a prompt, so what is
+    ``items`` are slices as ``data.slices`` gives them; the model gets them as a user would give them, without the
+    padding that makes them square. "none": every slice is decoded without a prompt, so what is
     found where the structure is absent counts against the model. "point" (the deepest point of the slice's mask) and
     "box" (tight, each edge moved by up to 5 %) are given on the slices that have the structure; on the others the
     answer is empty, since nobody would prompt there.
     """
     counts: dict[tuple[str, str, str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
     number = 0
-    for some in _chunks(items, batch):
+    for some in _chunks(map(_picture, items), batch):
         images = torch.stack([torch.as_tensor(item["image"]) for item in some])
         embedding = backbone.encode(images)
         for kind in prompts:
@@ -98,7 +98,16 @@ def _answers(
         yield (logits_to_image(logits, embedding, backbone.input_size)[0, 0] > 0).cpu()
 
 
-def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    running = iter(items)
-    while chunk := list(islice(running, size)):
-        yield chunk
+def _picture(item: Item) -> Item:
+    """The item without its padding."""
+    if "extent" not in item:
+        return item
+    rows, columns = (int(length) for length in item["extent"])
+    return {**item, **{key: torch.as_tensor(item[key])[..., :rows, :columns] for key in ("image", "mask")}}
+
+
+def _chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Up to ``size`` neighbours of one shape at a time."""
+    for _shape, alike in groupby(items, lambda item: tuple(item["image"].shape)):
+        while chunk := list(islice(alike, size)):
+            yield chunk

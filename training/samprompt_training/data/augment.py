@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -41,10 +42,22 @@ def augment(item: dict[str, Any], rng: np.random.Generator, parameters: Augmenta
     """``item`` with "image" (C, S, S) in [0, 1] and "mask" (1, S, S) changed at random; everything else is kept.
 
     Equal states of ``rng`` give equal bits. The mask stays 0 and 1, and moves with the image. Where a structure would
-    be moved out of the image altogether, place and form are left as they were. Padding at the border becomes 0.
-    "extent" becomes the whole square, since image is moved into the padding.
+    be moved out of the image altogether, place and form are left as they were. What comes in at the border is 0.
+    Where "extent" says that the image is not square, the padding is none of it: it stays as it is, and "extent" too.
     """
-    moving, colouring = load_transforms(parameters, int(item["image"].shape[-1]))
+    whole = item["image"].shape[-1]
+    rows, columns = (int(n) for n in item["extent"]) if "extent" in item else (whole, whole)
+    if min(rows, columns) < whole:
+        part = item | {"image": item["image"][..., :rows, :columns], "mask": item["mask"][..., :rows, :columns]}
+        changed = _augmented(part, rng, parameters)
+        padding = (0, whole - columns, 0, whole - rows)
+        return item | {key: F.pad(changed[key], padding) for key in ("image", "mask")}
+    return item | _augmented(item, rng, parameters)
+
+
+def _augmented(item: dict[str, Any], rng: np.random.Generator, parameters: AugmentationParameters) -> dict[str, Any]:
+    """Image and mask, of any shape, changed at random."""
+    moving, colouring = load_transforms(parameters, max(item["image"].shape[-2:]))
     seeds = rng.integers(0, 2**32, size=2, dtype=np.uint64)
     moving.set_random_state(seed=int(seeds[0]))
     colouring.set_random_state(seed=int(seeds[1]))
@@ -53,8 +66,7 @@ def augment(item: dict[str, Any], rng: np.random.Generator, parameters: Augmenta
     if bool(moved["mask"].any()) or not bool(mask.any()):
         image, mask = moved["image"], (moved["mask"] > 0.5).to(torch.float32)
     image = torch.as_tensor(colouring(image)).to(torch.float32).clamp(0.0, 1.0).contiguous()
-    side = torch.tensor(tuple(mask.shape[-2:]))
-    return item | {"image": image, "mask": torch.as_tensor(mask).contiguous(), "extent": side}
+    return {"image": image, "mask": torch.as_tensor(mask).contiguous()}
 
 
 @lru_cache(maxsize=8)
