@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).resolve().parent / "helpers"))
+
+from command_line import Command, command_line
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -23,3 +28,17 @@ def shared_data() -> Path:
 def repository() -> Path:
     """Root of the checkout."""
     return REPOSITORY
+
+
+@pytest.fixture
+def models_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty models folder that the environment variable names."""
+    folder = tmp_path / "models folder"
+    monkeypatch.setenv("SAMPROMPT_MODELS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Command:
+    """``command("propagate", ...)`` runs the real command line in this process."""
+    return command_line(capsys)

@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 from machine import describe_machine
+from nnunet_raw import describe_dataset
 from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import PropagationParameters
 from samprompt.evaluation.metrics import volumetric_dice
@@ -70,13 +72,7 @@ def make_dataset(folder: Path, patients: int = PATIENTS, first_seed: int = FIRST
             write_nifti(temporary, visit.volume.array, visit.volume.grid)
         with replacing(label) as temporary:
             write_nifti(temporary, tumour.mask.astype(np.uint8), visit.volume.grid)
-    described = {
-        "channel_names": {"0": "CT"},
-        "labels": {"background": 0, STRUCTURE: 1},
-        "numTraining": patients,
-        "file_ending": ".nii.gz",
-    }
-    (folder / "dataset.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
+    describe_dataset(folder, patients, {STRUCTURE: 1})
     return folder
 
 

@@ -10,7 +10,6 @@ any candidate, and our total over the time of the encoder alone on the same slic
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import platform
 import sys
 import time
@@ -28,10 +27,12 @@ from samprompt.prompting.reference import Reference
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "helpers"))
 import plain_schedule
+from small_sam import SmallSamBackbone, small_sam
 
-PRESETS = {"medical": PUBLISHED_MEDICAL, "unadapted-ct": PUBLISHED_UNADAPTED_CT}
 TESTING = Path(__file__).resolve().parents[1]
+PRESETS = {"medical": PUBLISHED_MEDICAL, "unadapted-ct": PUBLISHED_UNADAPTED_CT}
 
 
 def slices(count: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -53,11 +54,7 @@ def slices(count: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
 def load(name: str, device: str) -> Backbone:
     """The backbone of that name; vit_b and small with random weights, since only time and equality are measured."""
     if name == "small":
-        where = TESTING / "backend" / "prompting" / "small_sam.py"
-        specification = importlib.util.spec_from_file_location("small_sam", where)
-        module = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
-        return module.SmallSamBackbone(module.small_sam())
+        return SmallSamBackbone(small_sam())
     if name == "vit_b":
         from samprompt.models.sam import SamBackbone
         from segment_anything import sam_model_registry

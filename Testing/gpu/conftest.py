@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "gpu_parts"))
 sys.path.append(str(Path(__file__).parents[1] / "training" / "adapt"))
 
 import gpu_models
+from module_by_path import module_by_path
 from samprompt.contract.errors import EnvironmentProblem
 from standin_device import ELSEWHERE, StandInDevice
 from torch.utils._python_dispatch import _get_current_dispatch_mode
@@ -98,29 +98,19 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def _module(name: str, path: Path) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(name, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
-    specification.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def phantom() -> ModuleType:
     """The phantom patient of the propagation tests."""
-    return _module("gpu_phantom", _TESTING / "backend" / "propagation" / "phantom.py")
+    return module_by_path("gpu_phantom", _TESTING / "backend" / "propagation" / "phantom.py")
 
 
 @pytest.fixture(scope="session")
 def panel() -> ModuleType:
     """The panel's side of a worker process, as the worker's own tests have it."""
-    return _module("gpu_worker_conftest", _TESTING / "backend" / "worker" / "conftest.py")
+    return module_by_path("gpu_worker_conftest", _TESTING / "backend" / "worker" / "conftest.py")
 
 
 @pytest.fixture(scope="session")
 def prompts() -> ModuleType:
     """Prompts of every kind, as the models' own tests have them."""
-    return _module("gpu_prompts", _TESTING / "backend" / "models" / "prompts_for_tests.py")
+    return module_by_path("gpu_prompts", _TESTING / "backend" / "models" / "prompts_for_tests.py")

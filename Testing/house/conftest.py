@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from module_by_path import module_by_path
 
 
 @pytest.fixture(scope="session")
@@ -17,12 +17,7 @@ def script(repository: Path) -> Callable[[str], ModuleType]:
     """Load a script of the checkout, which lies in no package, by its path."""
 
     def load(name: str) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(f"script_{Path(name).stem}", repository / name)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+        return module_by_path(f"script_{Path(name).stem}", repository / name)
 
     return load
 

@@ -169,19 +169,24 @@ def combined(matrices: list[np.ndarray]) -> np.ndarray:
     return result
 
 
+def _field_image(field: np.ndarray, spacing: float, origin: float) -> vtk.vtkImageData:
+    """Vectors (k, j, i, 3) along the axes of the world, with the same spacing and origin (mm) along each."""
+    image = vtk.vtkImageData()
+    image.SetDimensions(*field.shape[2::-1])
+    image.SetSpacing(spacing, spacing, spacing)
+    image.SetOrigin(origin, origin, origin)
+    image.GetPointData().SetScalars(vtk.util.numpy_support.numpy_to_vtk(field.reshape(-1, 3), deep=True))
+    return image
+
+
 def bending_grid(amount: float = 6.0) -> Any:
     """A transform node whose displacement field bends by up to ``amount`` mm."""
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLGridTransformNode", "Bend")
     spacing, origin, n = 20.0, -300.0, 31
     k, j, i = np.indices((n, n, n)) * spacing + origin
     field = amount * np.stack([np.sin(j / 60.0), 0.5 * np.cos(k / 70.0), np.sin(i / 80.0 + 0.4)], axis=-1)
-    image = vtk.vtkImageData()
-    image.SetDimensions(n, n, n)
-    image.SetSpacing(spacing, spacing, spacing)
-    image.SetOrigin(origin, origin, origin)
-    image.GetPointData().SetScalars(vtk.util.numpy_support.numpy_to_vtk(field.reshape(-1, 3), deep=True))
     transform = slicer.vtkOrientedGridTransform()
-    transform.SetDisplacementGridData(image)
+    transform.SetDisplacementGridData(_field_image(field, spacing, origin))
     transform.SetInterpolationModeToCubic()
     node.SetAndObserveTransformToParent(transform)
     return node
@@ -193,15 +198,31 @@ def bending_bspline(amount: float = 5.0) -> Any:
     spacing, origin, n = 50.0, -300.0, 14
     k, j, i = np.indices((n, n, n))
     field = amount * np.stack([np.sin(j + 0.5 * k), np.cos(i * 0.7), np.sin(k + 0.3 * i)], axis=-1)
-    image = vtk.vtkImageData()
-    image.SetDimensions(n, n, n)
-    image.SetSpacing(spacing, spacing, spacing)
-    image.SetOrigin(origin, origin, origin)
-    image.GetPointData().SetScalars(vtk.util.numpy_support.numpy_to_vtk(field.reshape(-1, 3), deep=True))
     transform = slicer.vtkOrientedBSplineTransform()
-    transform.SetCoefficientData(image)
+    transform.SetCoefficientData(_field_image(field, spacing, origin))
     node.SetAndObserveTransformToParent(transform)
     return node
+
+
+def bent_volume(array: np.ndarray, bend: str, name: str = "CT") -> tuple[Any, np.ndarray]:
+    """A volume whose voxels are no straight grid in the world, and its matrix of IJK to its own RAS.
+
+    ``bend``: "grid", "b-spline", "shearing parent" and "grid above a turn" are transforms above it, with "sheared grid"
+    the matrix itself is sheared.
+    """
+    matrix = SHEARED if bend == "sheared grid" else GEOMETRIES["oblique"]
+    volume = add_volume(array, matrix, name)
+    if bend == "grid":
+        volume.SetAndObserveTransformNodeID(bending_grid().GetID())
+    elif bend == "b-spline":
+        volume.SetAndObserveTransformNodeID(bending_bspline().GetID())
+    elif bend == "shearing parent":
+        put_under(volume, [affine(SHEAR, (1, 1, 1), (3, 4, 5))])
+    elif bend == "grid above a turn":
+        put_under(volume, PARENTS["a turn"])[0].SetAndObserveTransformNodeID(bending_grid().GetID())
+    else:
+        assert bend == "sheared grid", bend
+    return volume, matrix
 
 
 def through(node: Any, points: np.ndarray) -> np.ndarray:

@@ -296,15 +296,7 @@ def blob(points: np.ndarray, centre: np.ndarray) -> np.ndarray:
 
 
 def bent_visit(bend: str):
-    matrix = phantoms.SHEARED if bend == "sheared grid" else phantoms.GEOMETRIES["oblique"]
-    volume = phantoms.add_volume(np.zeros(SHAPE, np.int16), matrix, "Bent")
-    if bend == "grid":
-        volume.SetAndObserveTransformNodeID(phantoms.bending_grid().GetID())
-    elif bend == "b-spline":
-        volume.SetAndObserveTransformNodeID(phantoms.bending_bspline().GetID())
-    elif bend == "shearing parent":
-        phantoms.put_under(volume, [phantoms.affine(phantoms.SHEAR, (1, 1, 1), (3, 4, 5))])
-    return volume, matrix
+    return phantoms.bent_volume(np.zeros(SHAPE, np.int16), bend, "Bent")
 
 
 def labels_on_own_voxels(node) -> np.ndarray:

@@ -109,17 +109,7 @@ def smooth_volume(shape, matrix, place) -> np.ndarray:
 @pytest.mark.parametrize("bend", ["grid", "b-spline", "shearing parent", "sheared grid", "grid above a turn"])
 def test_a_volume_that_is_bent_or_sheared_is_resampled_to_where_the_user_sees_it(host, tmp_path, bend):
     shape = (20, 40, 36)
-    matrix = phantoms.SHEARED if bend == "sheared grid" else phantoms.GEOMETRIES["oblique"]
-    volume = phantoms.add_volume(np.zeros(shape, np.float32), matrix)
-    if bend == "grid":
-        volume.SetAndObserveTransformNodeID(phantoms.bending_grid().GetID())
-    elif bend == "b-spline":
-        volume.SetAndObserveTransformNodeID(phantoms.bending_bspline().GetID())
-    elif bend == "shearing parent":
-        phantoms.put_under(volume, [phantoms.affine(phantoms.SHEAR, (1, 1, 1), (3, 4, 5))])
-    elif bend == "grid above a turn":
-        turn = phantoms.put_under(volume, phantoms.PARENTS["a turn"])[0]
-        turn.SetAndObserveTransformNodeID(phantoms.bending_grid().GetID())
+    volume, matrix = phantoms.bent_volume(np.zeros(shape, np.float32), bend)
     slicer.util.arrayFromVolume(volume)[...] = smooth_volume(shape, matrix, lambda p: phantoms.through(volume, p))
     volume.Modified()
     before = phantoms.memory_of(volume)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
-from samprompt.cli.main import main
+from command_line import Command, Outcome
 
 AFFINE = np.array([[-4.0, 0, 0, 90], [0, -4.0, 0, 80], [0, 0, 5.0, -40], [0, 0, 0, 1]])
 SHAPE = (48, 44, 18)  # i, j, k
@@ -69,31 +68,6 @@ def patient(tmp_path: Path) -> Patient:
     save(folder / "ct1.nii.gz", scan((1, -1, 0), 3.8, 2)[0])
     save(folder / "ct2.nii.gz", scan((0, 1, 0), 3.2, 3)[0])
     return Patient(folder, folder / "ct0.nii.gz", folder / "ct1.nii.gz", folder / "ct2.nii.gz", folder / "masks")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command gave back."""
-
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Outcome]
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]) -> Command:
-    """``command("propagate", ...)`` runs the real command line in this process."""
-
-    def run(*arguments: object) -> Outcome:
-        capsys.readouterr()
-        code = main([str(a) for a in arguments])
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture

@@ -5,15 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
-
-Command = Callable[..., Any]
+from command_line import Command
 
 
 @pytest.fixture

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from module_by_path import module_by_path
 from samprompt.evaluation.rows import Row
 
 
 @pytest.fixture(scope="session")
 def small() -> ModuleType:
     """Small patients and methods whose results are known beforehand."""
-    spec = importlib.util.spec_from_file_location("small_patients", Path(__file__).parent / "small_patients.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return module_by_path("small_patients", Path(__file__).with_name("small_patients.py"))
 
 
 @pytest.fixture

@@ -74,6 +74,7 @@ class FakePropagation:
         progress: Progress,
         references: Sequence[Visit] = (),
         cache: dict[object, object] | None = None,
+        device: object = None,
     ) -> Iterator[VisitResult]:
         assert cache is not None
         for followup in followups:

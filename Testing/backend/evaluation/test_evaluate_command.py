@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
-from samprompt.cli.main import main
+from command_line import Command
 from samprompt.evaluation.rows import read_rows
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command gave back."""
-
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Outcome]
 AFFINE = np.array([[-4.0, 0, 0, 90], [0, -4.0, 0, 80], [0, 0, 5.0, -40], [0, 0, 0, 1]])
 SHAPE = (46, 42, 18)  # i, j, k
 
 
 @pytest.fixture
-def evaluate(capsys: pytest.CaptureFixture[str]) -> Command:
+def evaluate(command: Command) -> Command:
     """``evaluate(...)`` runs the real command line in this process."""
-
-    def run(*arguments: object) -> Outcome:
-        capsys.readouterr()
-        code = main(["evaluate", *(str(a) for a in arguments)])
-        captured = capsys.readouterr()
-        return Outcome(code, captured.out, captured.err)
-
-    return run
+    return partial(command, "evaluate")
 
 
 @pytest.fixture(scope="session")

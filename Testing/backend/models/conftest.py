@@ -7,49 +7,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import pytest
-import torch
+from narrow_networks import narrow_sam
 from samprompt.contract.catalogue import CatalogueEntry
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import Sam
 
 sys.path.insert(0, str(Path(__file__).parent))  # prompts_for_tests.py
 
 
-def shake(model: torch.nn.Module, seed: int = 0) -> None:
-    """Add noise to every weight: fresh networks have zeros in places (position embeddings) that must not hide."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.02 * torch.randn(parameter.shape, generator=generator)
-
-
 @pytest.fixture(scope="session")
 def small_sam() -> Sam:
-    """A SAM of 256 pixels with two thin blocks: every part of the real one, in milliseconds."""
-    torch.manual_seed(1)
-    model = Sam(
-        ImageEncoderViT(
-            img_size=256, depth=2, embed_dim=48, num_heads=2, out_chans=64, qkv_bias=True, use_rel_pos=True,
-            window_size=5, global_attn_indexes=(1,), norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-        ),
-        PromptEncoder(64, (16, 16), (256, 256), 16),
-        MaskDecoder(
-            transformer_dim=64, transformer=TwoWayTransformer(depth=2, embedding_dim=64, mlp_dim=64, num_heads=4)
-        ),
-    )  # fmt: skip
-    shake(model)
-    return model.eval()
-
-
-@pytest.fixture
-def models_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty models folder that the environment variable names."""
-    folder = tmp_path / "models folder"
-    monkeypatch.setenv("SAMPROMPT_MODELS", str(folder))
-    return folder
+    """A SAM of 256 pixels with two thin blocks."""
+    return narrow_sam(1, side=256, width=48, channels=64, window=5).eval()
 
 
 @dataclass

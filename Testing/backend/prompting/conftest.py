@@ -1,44 +1,28 @@
-"""Fixtures of the prompting tests; helper files lie beside this one and are loaded by path."""
+"""Fixtures of the prompting tests."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from module_by_path import module_by_path
+from small_sam import SmallSamBackbone, small_sam
 from torch import Tensor
-
-
-def _load(name: str) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
-    specification.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def small_sam() -> ModuleType:
-    """The module with the small real SAM."""
-    return _load("small_sam")
 
 
 @pytest.fixture(scope="session")
 def plain_p2sam() -> ModuleType:
     """The module with the independent, plain P2SAM."""
-    return _load("plain_p2sam")
+    return module_by_path("plain_p2sam", Path(__file__).with_name("plain_p2sam.py"))
 
 
 @pytest.fixture
-def small_sam_backbone(small_sam: ModuleType):
+def small_sam_backbone() -> SmallSamBackbone:
     """A real SAM of 128 pixels with random weights, as a backbone."""
-    return small_sam.SmallSamBackbone(small_sam.small_sam(seed=0))
+    return SmallSamBackbone(small_sam(seed=0))
 
 
 class Scenes:

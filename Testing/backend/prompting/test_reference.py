@@ -68,8 +68,11 @@ def test_the_published_rule_loses_a_lesion_between_its_samples_and_nothing_is_fo
     nothing = p2sam.segment(reference, embedding, small_sam_backbone)
     assert nothing.empty
     assert (nothing.n, nothing.m, nothing.distance) == (0, 0, EMPTY_DISTANCE)
-    found = p2sam.segment(Reference.from_mask(mask, embedding, 128, ADAPTED), embedding, small_sam_backbone, ADAPTED)
-    assert (found.n, found.m) == (1, 1)  # one token: only n = 1, and both m
+    kept = Reference.from_mask(mask, embedding, 128, ADAPTED)
+    found = p2sam.candidates(kept, embedding, small_sam_backbone, ADAPTED)
+    assert [(one.n, one.m) for one in found] == [(1, 1), (1, 2)]  # one token: only n = 1, and both m
+    chosen = p2sam.segment(kept, embedding, small_sam_backbone, ADAPTED)
+    assert chosen.distance == min(one.distance for one in found) < EMPTY_DISTANCE
 
 
 def test_an_empty_mask_is_refused_with_a_hint():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from module_by_path import module_by_path
 from samprompt.models.tiny import TinyBackbone, load_tiny
 
 
@@ -19,9 +19,4 @@ def tiny(repository: Path) -> TinyBackbone:
 @pytest.fixture(scope="session")
 def phantom() -> ModuleType:
     """The phantom patient."""
-    spec = importlib.util.spec_from_file_location("phantom", Path(__file__).parent / "phantom.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_by_path("phantom", Path(__file__).with_name("phantom.py"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import itertools
 import os
 import queue
@@ -20,6 +19,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from module_by_path import module_by_path
 from samprompt.contract.prompting import ADAPTED
 from samprompt.contract.propagation import PropagationParameters
 from samprompt.contract.wire import Message, WireError, from_line, to_data, to_line
@@ -221,11 +221,7 @@ def worker(shared_worker: WorkerProcess) -> Iterator[WorkerProcess]:
 def phantom() -> ModuleType:
     """The phantom patient of the propagation tests."""
     place = Path(__file__).parents[1] / "propagation" / "phantom.py"
-    spec = importlib.util.spec_from_file_location("worker_phantom", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = module_by_path("worker_phantom", place)
     # coarse enough to be carried in a second
     module.draw.__defaults__ = (Grid.from_spacing(SHAPE, (3.8, 3.8, 4.6), (-137.0, -117.0, -36.0)),
                                 *module.draw.__defaults__[1:])  # fmt: skip

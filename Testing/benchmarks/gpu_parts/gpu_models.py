@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,10 @@ from samprompt.contract.errors import EnvironmentProblem
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-TESTING = Path(__file__).resolve().parents[2]
+sys.path.append(str(Path(__file__).resolve().parents[2] / "helpers"))
+
 FULL = ("tiny", "vit_b", "vit_l", "vit_h", "sam2.1_hiera_base_plus", "sam2.1_hiera_large")
 SMALL = ("tiny", "small SAM", "small SAM 2")  # every kind of layer of the real ones, in milliseconds on a CPU
-_SMALL_SAM2 = (
-    "++model.image_size=256",
-    "++model.image_encoder.trunk.embed_dim=24",
-    "++model.image_encoder.trunk.stages=[1,1,2,1]",
-    "++model.image_encoder.trunk.global_att_blocks=[3]",
-    "++model.image_encoder.neck.backbone_channel_list=[192,96,48,24]",
-    "++model.sam_mask_decoder_extra_args.dynamic_multimask_via_stability=false",
-)
 
 
 def build(name: str, device: torch.device) -> Any:
@@ -53,12 +46,14 @@ def network(name: str) -> nn.Module:
     torch.manual_seed(0)
     try:
         if name == "small SAM":
-            return _small_sam()
-        if name == "small SAM 2":
-            from sam2.build_sam import build_sam2
+            from small_sam import small_sam
 
-            config = "configs/sam2.1/sam2.1_hiera_t.yaml"
-            return build_sam2(config, device="cpu", hydra_overrides_extra=list(_SMALL_SAM2), apply_postprocessing=False)
+            return small_sam().requires_grad_(True)
+        if name == "small SAM 2":
+            from narrow_networks import narrow_sam2
+
+            # Which of four masks is stable would turn on rounding, which differs between devices.
+            return narrow_sam2(256, stable_mask=False)
         if name.startswith("sam2"):
             from samprompt.models.sam2 import build_sam2_model
 
@@ -67,18 +62,6 @@ def network(name: str) -> nn.Module:
     except ImportError as error:
         raise EnvironmentProblem(f"{name} needs a package that is missing ({error}).") from error
     return sam_model_registry[name]()
-
-
-def _small_sam() -> nn.Module:
-    """The SAM of 128 pixels that the tests of the prompting methods use."""
-    where = TESTING / "backend" / "prompting" / "small_sam.py"
-    specification = importlib.util.spec_from_file_location("gpu_small_sam", where)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    found: nn.Module = module.small_sam().requires_grad_(True)
-    return found
 
 
 def encoder_of(model: Any) -> Callable[[Tensor], Any]:

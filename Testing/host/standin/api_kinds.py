@@ -10,6 +10,7 @@ from functools import cache
 from standin import api_reflect
 from standin.api import loadApi, normalized
 from standin.qt_names import names_of
+from standin.qt_raw_classes import raw_class_named
 
 
 @dataclass(frozen=True)
@@ -135,12 +136,12 @@ def qtKind(name: str, member: str) -> str | None:
 @cache
 def derived(name: str) -> tuple[str, ...]:
     """Classes of the facts that derive from that one."""
-    api, qtBase = loadApi(), api_reflect.qtClass(name)
+    api, qtBase = loadApi(), raw_class_named(name)
     found = {one for one in api.classes if one != name and name in api and api.inherits(one, name)}
     for one in (
         api.classes if qtBase is not None else ()
     ):  # the file skips abstract bases: QFormLayout is a QObject there
-        other = api_reflect.qtClass(one)
+        other = raw_class_named(one)
         if other is not None and other is not qtBase and issubclass(other, qtBase):
             found.add(one)
     return tuple(sorted(found))

@@ -8,32 +8,19 @@ from __future__ import annotations
 
 import ast
 import enum
-import importlib
 import re
 from functools import cache
 from pathlib import Path
 
-MODULES = ("QtCore", "QtGui", "QtWidgets", "QtNetwork", "QtUiTools", "QtPrintSupport", "QtSvg")
+from standin.qt_raw_classes import MODULES, raw_class_named
+
 RENAMED = {"exec_": "exec", "raise_": "raise"}
-
-
-@cache
-def qtClass(name: str) -> type | None:
-    """PySide6's class of that short name, None when there is none."""
-    for module in MODULES:
-        try:
-            found = getattr(importlib.import_module(f"PySide6.{module}"), name, None)
-        except ImportError:
-            continue
-        if isinstance(found, type):
-            return found
-    return None
 
 
 @cache
 def enumValues(name: str) -> frozenset[str]:
     """Short names of all enumeration values of a class or namespace, its bases included."""
-    owner = qtClass(name)
+    owner = raw_class_named(name)
     found: set[str] = set()
     for attribute in dir(owner) if owner is not None else ():
         value = getattr(owner, attribute, None)
@@ -45,7 +32,7 @@ def enumValues(name: str) -> frozenset[str]:
 @cache
 def enumTypes(name: str) -> frozenset[str]:
     """Names of the enumerations of a class: no value may be asked of them (``qt.Qt.CursorShape.WaitCursor``)."""
-    owner = qtClass(name)
+    owner = raw_class_named(name)
     values = {one: getattr(owner, one, None) for one in dir(owner or object)}
     return frozenset(name for name, one in values.items() if isinstance(one, type) and issubclass(one, enum.Enum))
 
@@ -53,7 +40,7 @@ def enumTypes(name: str) -> frozenset[str]:
 @cache
 def properties(name: str) -> dict[str, tuple[str, bool]]:
     """Q_PROPERTYs of a QObject class: name -> (type, read only)."""
-    meta = getattr(qtClass(name), "staticMetaObject", None)
+    meta = getattr(raw_class_named(name), "staticMetaObject", None)
     if meta is None or not hasattr(meta, "propertyCount"):
         return {}
     found = [meta.property(index) for index in range(meta.propertyCount())]
@@ -63,7 +50,7 @@ def properties(name: str) -> dict[str, tuple[str, bool]]:
 @cache
 def signals(name: str) -> dict[str, list[str]]:
     """Signals of a QObject class: short name -> normalized signatures."""
-    meta = getattr(qtClass(name), "staticMetaObject", None)
+    meta = getattr(raw_class_named(name), "staticMetaObject", None)
     found: dict[str, list[str]] = {}
     for index in range(meta.methodCount()) if hasattr(meta, "methodCount") else ():
         method = meta.method(index)
@@ -76,7 +63,7 @@ def signals(name: str) -> dict[str, list[str]]:
 @cache
 def returned(name: str, method: str) -> str | None:
     """The Qt class that a method returns by PySide6's annotations; None when it is none or differs among overloads."""
-    owner = qtClass(name)
+    owner = raw_class_named(name)
     for base in owner.__mro__ if owner is not None else ():
         found = _annotations().get((base.__name__, RENAMED.get(method, method)))
         if found is not None:

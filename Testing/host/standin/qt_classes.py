@@ -14,22 +14,8 @@ from standin import qt_convert
 from standin.qt_enums import enum_type, enums_of, free_enum_type, pythonqt_module
 from standin.qt_manners import Manners, MannersType
 from standin.qt_names import Names, names_of, qt515
+from standin.qt_raw_classes import raw_class_named
 from standin.qt_registry import is_cpp, raw_of_class, register
-
-MODULES = ("QtCore", "QtGui", "QtWidgets", "QtNetwork", "QtPrintSupport", "QtUiTools", "QtSvg")
-
-
-@functools.cache
-def raw_class_named(name: str) -> type | None:
-    """PySide6's class of that name (`QWidget`, `Qt::Alignment`...), or None."""
-    for module in MODULES:
-        try:
-            found = getattr(importlib.import_module(f"PySide6.{module}"), name, None)
-        except ImportError:
-            continue
-        if isinstance(found, type):
-            return found
-    return None
 
 
 @functools.cache

@@ -49,12 +49,12 @@ from PySide6 import QtCore, QtGui
 
 from standin.api import argumentTypes
 from standin.qt_calls import Slot, refuse_keywords
-from standin.qt_classes import raw_class_named
 from standin.qt_convert import Mismatch, for_property, manner
 from standin.qt_manners import Manners
 from standin.qt_names import Names, names_of
 from standin.qt_older import OLDER_SIGNALS
 from standin.qt_properties import refused
+from standin.qt_raw_classes import raw_class_named
 from standin.qt_registry import from_pyside, names_for, qt_has_property, qt_has_signal, raw_class, register
 from standin.qt_signals import emit
 

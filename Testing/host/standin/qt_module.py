@@ -13,7 +13,8 @@ from PySide6 import QtCore, QtWidgets
 
 from standin import qt_dialogs, qt_signals  # noqa: F401  (the dialogs register their methods)
 from standin.api import loadApi
-from standin.qt_classes import mannered, qt_namespace, raw_class_named
+from standin.qt_classes import mannered, qt_namespace
+from standin.qt_raw_classes import raw_class_named
 
 # Classes that Slicer's qt module has although slicer_api.json does not list them (value types, items, events, abstract
 # classes, static services): from what Slicer's own modules and PythonQt's wrappers of Qt 5.15 use.

@@ -8,6 +8,7 @@ from PySide6 import QtCore
 
 from standin.qt_convert import Mismatch, alive, for_property, for_variant, manner
 from standin.qt_overrides import asked_by_python
+from standin.qt_raw_classes import raw_class_named
 from standin.qt_registry import cpp_class, is_declared, qt_has_property, raw_class
 
 QObject = QtCore.QObject
@@ -70,7 +71,6 @@ def write(self: Any, name: str, type_name: str, read_only: bool, value: Any) -> 
 
         if qt_declared.write(self, name, value) is not NotImplemented:
             return
-    from standin.qt_classes import raw_class_named
 
     if not alive(self):
         raise AttributeError(f"Trying to set property '{name}' on a destroyed {cpp.__name__} object")

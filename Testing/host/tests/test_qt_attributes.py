@@ -5,12 +5,6 @@ from __future__ import annotations
 import pytest
 
 
-@pytest.fixture
-def qt(installed_host):
-    yield installed_host.qt
-    installed_host.process_events()
-
-
 def test_numbers_convert_into_each_other_and_texts_do_not(qt):
     spin = qt.QSpinBox()
     spin.value = 7.9

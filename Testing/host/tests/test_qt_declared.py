@@ -11,14 +11,6 @@ from standin.qt_declared import adopt_dynamic_properties, declared, emit, store
 
 
 @pytest.fixture
-def qt(installed_host):
-    installed_host.errors.clear()
-    yield installed_host.qt
-    installed_host.process_events()
-    assert not installed_host.errors
-
-
-@pytest.fixture
 def Sliders(qt):
     """ctkRangeWidget, of which the application's part of the stand-in has no own version."""
 

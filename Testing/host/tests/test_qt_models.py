@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-
-@pytest.fixture
-def qt(installed_host):
-    installed_host.errors.clear()
-    yield installed_host.qt
-    installed_host.process_events()
-    assert not installed_host.errors
-
 
 def test_items_sort_by_their_own_order(qt):
     class Number(qt.QTableWidgetItem):

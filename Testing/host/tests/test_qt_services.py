@@ -11,14 +11,6 @@ import pytest
 
 
 @pytest.fixture
-def qt(installed_host):
-    installed_host.errors.clear()
-    yield installed_host.qt
-    installed_host.process_events()
-    assert not installed_host.errors
-
-
-@pytest.fixture
 def wait(installed_host):
     def until(predicate, timeout=10.0):
         assert installed_host.wait_until(predicate, timeout), "it did not come about"

@@ -9,14 +9,6 @@ import weakref
 import pytest
 
 
-@pytest.fixture
-def qt(installed_host):
-    installed_host.errors.clear()
-    yield installed_host.qt
-    installed_host.process_events()
-    assert not installed_host.errors
-
-
 def test_a_wrong_signature_is_false_and_a_line_on_stderr_and_nothing_else(qt, capfd):
     button = qt.QPushButton()
     for wrong in ("clicked", "clicked(int)", "Clicked()", "clicked(bool,bool)", "", "click()"):
@@ -170,14 +162,15 @@ def test_the_same_slot_twice_is_called_twice_and_goes_one_by_one(qt):
     assert button.clicked.disconnect(slot) is False
 
 
+class Receiver:
+    def __init__(self):
+        self.count = 0
+
+    def slot(self):
+        self.count += 1
+
+
 def test_bound_methods_are_recognized_when_they_are_disconnected(qt):
-    class Receiver:
-        def __init__(self):
-            self.count = 0
-
-        def slot(self):
-            self.count += 1
-
     button, receiver = qt.QPushButton(), Receiver()
     button.clicked.connect(receiver.slot)
     assert button.clicked.disconnect(receiver.slot)  # another bound method object, equal to the first
@@ -186,13 +179,6 @@ def test_bound_methods_are_recognized_when_they_are_disconnected(qt):
 
 
 def test_a_connection_keeps_its_slot_alive_until_the_sender_goes(qt, installed_host):
-    class Receiver:
-        def __init__(self):
-            self.count = 0
-
-        def slot(self):
-            self.count += 1
-
     button, receiver = qt.QPushButton(), Receiver()
     watched = weakref.ref(receiver)
     button.clicked.connect(receiver.slot)

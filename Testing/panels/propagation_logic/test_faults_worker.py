@@ -48,6 +48,17 @@ def marked() -> list[psutil.Process]:
     return found
 
 
+def assert_nothing_is_left() -> None:
+    """The marked processes are gone within 5 s; those that are not are killed."""
+    until = time.monotonic() + 5
+    while marked() and time.monotonic() < until:
+        time.sleep(0.05)
+    left = marked()
+    for process in left:
+        process.kill()
+    assert not left, f"left behind after 5 s: {left}"
+
+
 @pytest.fixture
 def with_worker(host: Any, patient: Patient, tmp_path: Path) -> Iterator[Callable]:
     """A logic whose worker is a script, or the real one, with the patient chosen."""
@@ -77,13 +88,7 @@ def with_worker(host: Any, patient: Patient, tmp_path: Path) -> Iterator[Callabl
     for logic, client in made:
         logic.cleanup()
         client.dispose()
-    until = time.monotonic() + 5
-    while marked() and time.monotonic() < until:
-        time.sleep(0.05)
-    left = marked()
-    for process in left:
-        process.kill()
-    assert not left, f"left behind after 5 s: {left}"
+    assert_nothing_is_left()
 
 
 def ended(host: Any, logic: Any, timeout: float = 30, **keywords: Any) -> Any:
@@ -267,10 +272,4 @@ def test_quitting_slicer_during_a_run_leaves_no_process_after_five_seconds(tmp_p
         [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=200, check=False
     )
     assert ran.stdout.split()[:1] == ["computing"], ran.stderr[-3000:]
-    until = time.monotonic() + 5
-    while marked() and time.monotonic() < until:
-        time.sleep(0.05)
-    left = marked()
-    for process in left:
-        process.kill()
-    assert not left
+    assert_nothing_is_left()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,19 +12,21 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from nnunet_raw import describe_dataset
 from samprompt.models.tiny import TinyModel, save_tiny
+from samprompt_training.adapt.families import Family
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from small_models import SMALL_TINY
+from small_models import FAMILIES, SMALL_TINY
 
 
-@pytest.fixture
-def models_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty models folder that the environment variable names."""
-    folder = tmp_path / "models folder"
-    monkeypatch.setenv("SAMPROMPT_MODELS", str(folder))
-    return folder
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> Family:
+    """Every kind of network in turn, with a single mask as ``InteractiveAdaptation`` has it."""
+    made = FAMILIES[request.param]()
+    made.single_mask = True
+    return made
 
 
 @pytest.fixture
@@ -60,10 +61,7 @@ def lungs(tmp_path: Path) -> Path:
             path = folder / kind / f"Case{number}{ending}"
             path.parent.mkdir(parents=True, exist_ok=True)
             nibabel.save(nibabel.Nifti1Image(array.T, affine), path)
-    described = {
-        "channel_names": {"0": "CT"}, "labels": {"background": 0, "GTV": 1}, "numTraining": 6, "file_ending": ".nii.gz",
-    }  # fmt: skip
-    (folder / "dataset.json").write_text(json.dumps(described), encoding="utf-8")
+    describe_dataset(folder, 6, {"GTV": 1})
     return folder
 
 

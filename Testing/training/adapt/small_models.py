@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from narrow_networks import narrow_sam, narrow_sam2, shake
 from samprompt.models.sam import SamBackbone
 from samprompt.models.tiny import TinyBackbone, TinyModel
 from samprompt_training.adapt.families import Family, family_of
 from samprompt_training.adapt.recipe import AdaptRecipe
 from samprompt_training.core.task import Draws
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 CPU = torch.device("cpu")
 SMALL_TINY = {"widths": (8, 8, 16, 16), "blocks": (1, 1, 2, 2), "dim": 64, "matching_dim": 16, "input_size": 64}
@@ -23,28 +22,8 @@ SHORT = {
 }  # fmt: skip
 
 
-def small_sam(seed: int = 1) -> Sam:
-    """A SAM of 128 pixels with two thin blocks: every part of the real one."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = Sam(
-            ImageEncoderViT(
-                img_size=128, depth=3, embed_dim=32, num_heads=2, out_chans=32, qkv_bias=True, use_rel_pos=True,
-                window_size=4, global_attn_indexes=(1,), norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
-            ),
-            PromptEncoder(32, (8, 8), (128, 128), 16),
-            MaskDecoder(
-                transformer_dim=32, transformer=TwoWayTransformer(depth=2, embedding_dim=32, mlp_dim=64, num_heads=4)
-            ),
-        )  # fmt: skip
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter += 0.02 * torch.randn(parameter.shape)
-    return model
-
-
 def sam_family(seed: int = 1, unit_range: bool = False) -> Family:
-    return family_of(SamBackbone(small_sam(seed), CPU, unit_range=unit_range))
+    return family_of(SamBackbone(narrow_sam(seed, depth=3), CPU, unit_range=unit_range))
 
 
 def tiny_family(seed: int = 1) -> Family:
@@ -55,29 +34,12 @@ def tiny_family(seed: int = 1) -> Family:
 
 
 def small_sam2(seed: int = 5) -> Any:
-    """SAM 2.1 with a quarter of the width, few blocks and 128 pixels: every kind of block of the real one.
-
-    As SAM 2's own builder gives it, an unstable single mask is replaced by one of the three others.
-    """
+    """A shaken SAM 2.1 of 128 pixels, whose unstable single mask is replaced as SAM 2's own builder has it."""
     pytest.importorskip("sam2", reason="sam2 is not installed (optional)")
-    from sam2.build_sam import build_sam2
-
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = build_sam2(
-            "configs/sam2.1/sam2.1_hiera_t.yaml",
-            device="cpu",
-            hydra_overrides_extra=[
-                "++model.image_size=128",
-                "++model.image_encoder.trunk.embed_dim=24",
-                "++model.image_encoder.trunk.stages=[1,1,2,1]",
-                "++model.image_encoder.trunk.global_att_blocks=[3]",
-                "++model.image_encoder.neck.backbone_channel_list=[192,96,48,24]",
-            ],
-        )
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter += 0.02 * torch.randn_like(parameter)
+        model = narrow_sam2(128)
+        shake(model)
     return model
 
 
@@ -85,6 +47,9 @@ def sam2_family(seed: int = 5) -> Family:
     from samprompt.models.sam2 import Sam2Backbone
 
     return family_of(Sam2Backbone(small_sam2(seed), CPU))
+
+
+FAMILIES = {"SAM": sam_family, "MedSAM": lambda: sam_family(unit_range=True), "SAM 2": sam2_family, "tiny": tiny_family}
 
 
 def recipe(**values: Any) -> AdaptRecipe:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samprompt.cli.main import main
+from command_line import Command
 from samprompt.contract.errors import ParameterError
 from samprompt_training.adapt.run import for_model
 from small_models import recipe, sam_family, tiny_family
@@ -21,15 +21,14 @@ OF_A_RUN = ("manifest.json", "before.json", "adaptation.json", "recipe.yaml", "o
 
 @pytest.fixture
 def run(
-    capsys: pytest.CaptureFixture[str], lungs: Path, own_tiny: Path, recipe_file: Callable[..., Path], tmp_path: Path
+    command: Command, lungs: Path, own_tiny: Path, recipe_file: Callable[..., Path], tmp_path: Path
 ) -> Callable[..., tuple[int, str]]:
     """``run("--name", "mine", steps=6)`` in one folder: exit code and stderr."""
 
     def call(*words: object, **changes: Any) -> tuple[int, str]:
         given = ["train", "adapt", "--recipe", recipe_file(**changes), "--data", lungs, "--model", "tiny"]
-        capsys.readouterr()
-        code = main([str(word) for word in (*given, "--out", tmp_path / "run", "--device", "cpu", *words)])
-        return code, capsys.readouterr().err
+        done = command(*given, "--out", tmp_path / "run", "--device", "cpu", *words)
+        return done.code, done.err
 
     return call
 

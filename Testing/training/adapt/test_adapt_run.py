@@ -14,8 +14,8 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from command_line import Command
 from safetensors.torch import load_file
-from samprompt.cli.main import main
 from samprompt.contract.places import catalogue
 from samprompt.models.backbone import Prompts
 from samprompt.models.registry import load_backbone
@@ -24,17 +24,15 @@ from small_models import discs
 
 @pytest.fixture
 def train(
-    capsys: pytest.CaptureFixture[str], lungs: Path, own_tiny: Path, recipe_file: Callable[..., Path], tmp_path: Path
+    command: Command, lungs: Path, own_tiny: Path, recipe_file: Callable[..., Path], tmp_path: Path
 ) -> Callable[..., tuple[int, str, str]]:
     """``train("--name", "mine", steps=6)``: exit code, stdout and stderr."""
 
     def run(*words: object, out: str = "run", model: str = "tiny", **recipe: Any) -> tuple[int, str, str]:
         path = recipe_file(**recipe)
         given = ["train", "adapt", "--recipe", path, "--data", lungs, "--model", model, "--out", tmp_path / out]
-        capsys.readouterr()
-        code = main([str(word) for word in (*given, "--device", "cpu", *words)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
+        done = command(*given, "--device", "cpu", *words)
+        return done.code, done.out, done.err
 
     return run
 
@@ -87,20 +85,22 @@ def test_a_paused_run_goes_on_to_the_same_weights_and_only_then_gets_its_name(tr
     assert "--model parts" in again[1]
 
 
-def test_a_merged_adapter_is_an_ordinary_file_with_the_adapters_answers(train, capsys, tmp_path: Path) -> None:
+def test_a_merged_adapter_is_an_ordinary_file_with_the_adapters_answers(
+    train, command: Command, tmp_path: Path
+) -> None:
     assert train("--name", "ours")[0] == 0
-    words = ["train", "merge", "--model", "ours", "--out", str(tmp_path / "merged"), "--name", "ours-merged"]
-    assert main(words) == 0, capsys.readouterr().err
+    merged = command("train", "merge", "--model", "ours", "--out", tmp_path / "merged", "--name", "ours-merged")
+    assert merged.code == 0, merged.err
     path = tmp_path / "merged" / "ours-merged.safetensors"
-    assert f"weights: {path}" in capsys.readouterr().out
+    assert f"weights: {path}" in merged.out
     torch.testing.assert_close(_answer("ours-merged"), _answer("ours"), atol=1e-5, rtol=1e-5)
     assert "Merged into its base" in path.with_suffix(".md").read_text(encoding="utf-8")
     shutil.rmtree(tmp_path / "run")  # it stands by itself
     assert catalogue().find("ours-merged").base == ""
     assert _answer("ours-merged").isfinite().all()
-    capsys.readouterr()
-    assert main(["train", "merge", "--model", "ours-merged", "--out", str(tmp_path)]) == 2
-    assert "no adapter" in capsys.readouterr().err
+    again = command("train", "merge", "--model", "ours-merged", "--out", tmp_path)
+    assert again.code == 2
+    assert "no adapter" in again.err
 
 
 def test_a_full_fine_tune_is_whole_weights_in_the_models_own_format(train, tmp_path: Path) -> None:
@@ -112,15 +112,17 @@ def test_a_full_fine_tune_is_whole_weights_in_the_models_own_format(train, tmp_p
     assert torch.equal(_answer("fine"), _answer(str(tmp_path / "run" / "best.safetensors")))
 
 
-def test_the_adapted_model_carries_contours_to_a_later_visit(train, capsys, lungs: Path, tmp_path: Path) -> None:
+def test_the_adapted_model_carries_contours_to_a_later_visit(
+    train, command: Command, lungs: Path, tmp_path: Path
+) -> None:
     assert train("--name", "ours")[0] == 0
     shutil.copytree(Path(__file__).parents[3] / "Resources", tmp_path / "own resources", dirs_exist_ok=True,
                     ignore=shutil.ignore_patterns("models"))  # fmt: skip
     words = ["propagate", "--baseline", lungs / "imagesTr" / "Case0_0000.nii.gz", "--structures"]
     words += [lungs / "labelsTr" / "Case0.nii.gz", "--followup", lungs / "imagesTr" / "Case1_0000.nii.gz"]
     words += ["--out", tmp_path / "out", "--model", "ours", "--device", "cpu"]
-    code = main([str(word) for word in words])
-    assert code == 0, capsys.readouterr().err
+    carried = command(*words)
+    assert carried.code == 0, carried.err
     summary = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
     assert summary["provenance"]["model_name"] == "ours"
     assert len(summary["visits"]) == 1

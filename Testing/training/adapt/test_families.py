@@ -10,19 +10,9 @@ from samprompt_training.adapt.clicks import Given
 from samprompt_training.adapt.drop_path import add_drop_path
 from samprompt_training.adapt.families import Family, family_of
 from samprompt_training.adapt.layers import part_of
-from small_models import CPU, discs, sam2_family, sam_family, tiny_family
+from small_models import CPU, discs, tiny_family
 
 SIDE = 96  # neither network's own size, so that everything is scaled
-
-
-FAMILIES = {"SAM": sam_family, "MedSAM": lambda: sam_family(unit_range=True), "SAM 2": sam2_family, "tiny": tiny_family}
-
-
-@pytest.fixture(params=FAMILIES)
-def family(request: pytest.FixtureRequest) -> Family:
-    made = FAMILIES[request.param]()
-    made.single_mask = True  # as ``InteractiveAdaptation`` has it
-    return made
 
 
 def _given(kind: str, mask_size: int) -> Given:

@@ -8,18 +8,10 @@ from samprompt.models.backbone import Prompts, logits_to_image
 from samprompt_training.adapt.clicks import Given
 from samprompt_training.adapt.families import Family
 from samprompt_training.adapt.interactive import InteractiveAdaptation
-from small_models import CPU, discs, draws, recipe, sam2_family, sam_family, tiny_family
+from small_models import CPU, FAMILIES, discs, draws, recipe, sam2_family, sam_family
 
 SIDE = 96  # neither network's own size
 SHAPES = [(96, 61), (40, 96), (96, 96)]
-FAMILIES = {"SAM": sam_family, "MedSAM": lambda: sam_family(unit_range=True), "SAM 2": sam2_family, "tiny": tiny_family}
-
-
-@pytest.fixture(params=FAMILIES)
-def family(request: pytest.FixtureRequest) -> Family:
-    made = FAMILIES[request.param]()
-    made.single_mask = True  # as ``InteractiveAdaptation`` has it
-    return made
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from module_by_path import module_by_path
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -25,14 +25,7 @@ _TRAINING = Path(__file__).parents[3] / "training"
 @pytest.fixture(scope="session")
 def small() -> ModuleType:
     """The module with the small task."""
-    name = "loop_small_task"
-    specification = importlib.util.spec_from_file_location(name, _SMALL_TASK)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
-    specification.loader.exec_module(module)
-    return module
+    return module_by_path("loop_small_task", _SMALL_TASK)
 
 
 def _command(jobs: tuple[dict[str, Any], ...], before: tuple[str, ...]) -> dict[str, Any]:

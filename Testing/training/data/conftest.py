@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nnunet_raw import describe_dataset
 from pydicom.uid import generate_uid
 
 sys.path.insert(0, str(Path(__file__).parent))  # balls.py, dicom_balls.py
@@ -24,11 +25,7 @@ def nnunet_folder(tmp_path: Path) -> Path:
         ball = Ball(8.0 + number)
         save_nifti(folder / "imagesTr" / f"lung_{number:03d}_0000.nii.gz", ball.hu, ball)
         save_nifti(folder / "labelsTr" / f"lung_{number:03d}.nii.gz", ball.mask.astype(np.uint8), ball)
-    description = {
-        "channel_names": {"0": "CT"}, "labels": {"background": 0, "tumour": 1}, "numTraining": 5,
-        "file_ending": ".nii.gz",
-    }  # fmt: skip
-    (folder / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
+    describe_dataset(folder, 5, {"tumour": 1})
     return folder
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from balls import SPACING, Ball, polyp, save_nifti, save_picture
+from nnunet_raw import describe_dataset
 from samprompt.contract.errors import GridError, MissingFileError, ParameterError, StructureError, UnreadableFileError
 from samprompt.io.notes import collected_notes
 from samprompt_training.data.cases import open_dataset
@@ -48,13 +49,7 @@ def test_nnunet_with_two_sequences_regions_and_a_label_to_ignore(tmp_path: Path)
     for channel in (0, 1):
         save_nifti(tmp_path / "imagesTr" / f"a_{channel:04d}.nii.gz", ball.hu + channel, ball)
     save_nifti(tmp_path / "labelsTr" / "a.nii.gz", labels.astype(np.uint8), ball)
-    description = {
-        "channel_names": {"0": "T1", "1": "FLAIR"},
-        "labels": {"background": 0, "whole": [1, 2], "core": 2, "ignore": 4},
-        "numTraining": 1,
-        "file_ending": ".nii.gz",
-    }
-    (tmp_path / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
+    describe_dataset(tmp_path, 1, {"whole": [1, 2], "core": 2, "ignore": 4}, ("T1", "FLAIR"))
     (case,) = open_dataset("nnunet", tmp_path).cases
     assert case.kind == "mr"
     assert list(case.masks) == ["whole", "core"]
@@ -68,15 +63,8 @@ def test_nnunet_in_two_dimensions_as_png(tmp_path: Path) -> None:
     picture, mask = polyp(4)
     save_picture(tmp_path / "imagesTr" / "polyp_4_0000.png", picture)
     save_picture(tmp_path / "labelsTr" / "polyp_4.png", mask.astype(np.uint8))
-    description = {
-        "channel_names": {"0": "R", "1": "G", "2": "B"},
-        "labels": {"background": 0, "polyp": 1},
-        "numTraining": 1,
-        "file_ending": ".png",
-    }
-    (tmp_path / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
-    for names in (description["channel_names"], {"0": "rgb_to_0_1"}):  # three channels of one file, or one name
-        (tmp_path / "dataset.json").write_text(json.dumps(description | {"channel_names": names}), encoding="utf-8")
+    for names in (("R", "G", "B"), ("rgb_to_0_1",)):  # three channels of one file, or one name
+        describe_dataset(tmp_path, 1, {"polyp": 1}, names, ".png")
         content = read_case(open_dataset("nnunet", tmp_path).cases[0])
         assert np.array_equal(content.image[:, 0].transpose(1, 2, 0), picture)
         assert np.array_equal(content.masks["polyp"][0], mask)
@@ -87,13 +75,7 @@ def test_three_channels_of_nnunet_as_three_grey_pictures_or_not_at_all(tmp_path:
     for channel in range(3):
         save_picture(tmp_path / "imagesTr" / f"a_{channel:04d}.png", picture[:, :, channel])
     save_picture(tmp_path / "labelsTr" / "a.png", mask.astype(np.uint8))
-    description = {
-        "channel_names": {"0": "R", "1": "G", "2": "B"},
-        "labels": {"background": 0, "polyp": 1},
-        "numTraining": 1,
-        "file_ending": ".png",
-    }
-    (tmp_path / "dataset.json").write_text(json.dumps(description), encoding="utf-8")
+    describe_dataset(tmp_path, 1, {"polyp": 1}, ("R", "G", "B"), ".png")
     content = read_case(open_dataset("nnunet", tmp_path).cases[0])
     assert np.array_equal(content.image[:, 0].transpose(1, 2, 0), picture)
     for gone in (2, 1):  # a grey picture alone is not the three channels that are named

@@ -183,6 +183,24 @@ def test_a_batch_depends_on_its_number_and_process_alone() -> None:
     assert not same(first, second)
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_without_a_gpu_pairs_are_the_same_wherever_the_recipe_has_them_made(workers: int) -> None:
+    one, two = (
+        list(islice(RefinerTask(recipe(generator=place, workers=workers)).batches(1, 0, 1), 2))
+        for place in ("cpu", "device")
+    )
+    assert all(same(a, b) for a, b in zip(one, two, strict=True))
+
+
+def test_pairs_are_pinned_whole(pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.to(torch.float64) + 1)
+    pinned = pairs.pin_memory()
+    for part in fields(Pairs):
+        assert getattr(pinned, part.name).dtype == torch.float64
+        expected = getattr(pairs, part.name).double() + 1
+        assert torch.equal(torch.nan_to_num(getattr(pinned, part.name)), torch.nan_to_num(expected))
+
+
 def test_it_learns_to_put_a_visible_contour_right(tmp_path: Path) -> None:
     plain = replace(SMALL, low_contrast=0.0, alone=0.0, observer_mm=0.0, height_mm=0.0)
     shown = make_pairs(Random(1, CPU), 8, plain)

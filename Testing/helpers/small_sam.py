@@ -8,42 +8,15 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from narrow_networks import narrow_sam
 from samprompt.models.backbone import Decoded, Embedding, Prompts
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+from segment_anything.modeling import Sam
 from torch import Tensor
-
-INPUT_SIZE, PATCH, WIDTH = 128, 8, 32
 
 
 def small_sam(seed: int = 0) -> Sam:
     """A random SAM; the same seed gives the same weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        tokens = INPUT_SIZE // PATCH
-        model = Sam(
-            image_encoder=ImageEncoderViT(
-                img_size=INPUT_SIZE,
-                patch_size=PATCH,
-                embed_dim=WIDTH,
-                depth=2,
-                num_heads=4,
-                out_chans=WIDTH,
-                use_rel_pos=True,
-                window_size=4,
-                global_attn_indexes=(1,),
-            ),
-            prompt_encoder=PromptEncoder(
-                embed_dim=WIDTH,
-                image_embedding_size=(tokens, tokens),
-                input_image_size=(INPUT_SIZE, INPUT_SIZE),
-                mask_in_chans=16,
-            ),
-            mask_decoder=MaskDecoder(
-                transformer_dim=WIDTH,
-                transformer=TwoWayTransformer(depth=2, embedding_dim=WIDTH, mlp_dim=64, num_heads=4),
-                iou_head_hidden_dim=32,
-            ),
-        )
+    model = narrow_sam(seed, patch=8, heads=4)
     model.eval().requires_grad_(False)
     for layers in model.mask_decoder.output_hypernetworks_mlps:
         # Untrained logits spread over 0.05 only; a trained model's span several units, so do these.
