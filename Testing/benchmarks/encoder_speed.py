@@ -85,13 +85,19 @@ def designs(names: list[str], extra: tuple[Four, Four] | None) -> list[Design]:
 def seconds_of(work: Callable[[], object], least: float, device: torch.device) -> float:
     """Seconds of one call, as often repeated as fills ``least`` seconds, and at least twice."""
     work()  # the first call of a shape chooses its kernels
+    wait_for(device)  # or the clock would run while the device is still at it
     calls, began = 0, time.perf_counter()
     while calls < 2 or time.perf_counter() - began < least:
         work()
         calls += 1
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        wait_for(device)
     return (time.perf_counter() - began) / calls
+
+
+def wait_for(device: torch.device) -> None:
+    """Until the device has done what it was asked to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:

@@ -76,7 +76,6 @@ def test_a_job_that_nobody_keeps_anything_of_leaves_nothing(
     assert allocated(accelerator) == before
 
 
-@pytest.mark.xfail(strict=True, reason="models/refiner.py keeps the refiner it has loaded, on the device too, for good")
 def test_a_release_takes_the_refiner_along(
     phantom: Any, accelerator: torch.device, any_device: None, allocated: Allocated
 ) -> None:

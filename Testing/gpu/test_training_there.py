@@ -142,6 +142,14 @@ TASKS: dict[str, Callable[[str], tuple[Any, Any]]] = {
     "tiny": lambda precision: (TinyTask(recipe := tiny_recipe(precision=precision)), recipe),
     "refiner": lambda precision: (RefinerTask(recipe := refiner_recipe(precision=precision)), recipe),
     "adaptation": adaptation,
+    "tiny, its scenes made there": lambda precision: (
+        TinyTask(recipe := tiny_recipe(precision=precision, generator="device")),
+        recipe,
+    ),
+    "refiner, its pairs made there": lambda precision: (
+        RefinerTask(recipe := refiner_recipe(precision=precision, generator="device")),
+        recipe,
+    ),
 }
 
 
@@ -149,6 +157,9 @@ TASKS: dict[str, Callable[[str], tuple[Any, Any]]] = {
 def test_a_run_in_bfloat16_is_finite_stops_and_goes_on(
     which: str, real: torch.device, tmp_path: Path, allocated: Callable[[torch.device], int]
 ) -> None:
+    if real.type == "cpu" and which.endswith("made there"):
+        pytest.skip("on the CPU a run is the same wherever its data are made; the trainings' own tests have that")
+
     def run(folder: str, **how: Any) -> Any:
         task, recipe = TASKS[which]("bf16")
         return train(task, recipe, tmp_path / folder, tensorboard=False, device=real.type, **how)

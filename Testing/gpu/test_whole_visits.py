@@ -82,9 +82,9 @@ def test_the_other_methods_too(
     assert dice(there_is_something(here), there_is_something(there)) > least
 
 
-def test_the_refiner_as_a_candidate_computes_where_the_model_does(
-    build: Build, visits: Any, cache: dict[object, object], place: torch.device, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def refined_on(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
+    """Where the refiner's network was, at each of its calls."""
     used: list[torch.device] = []
     original = refiner.Refiner.correction
 
@@ -93,12 +93,31 @@ def test_the_refiner_as_a_candidate_computes_where_the_model_does(
         return original(self, *args, **kwargs)
 
     monkeypatch.setattr(refiner.Refiner, "correction", correction)
+    return used
+
+
+def test_the_refiner_as_a_candidate_computes_where_the_model_does(
+    build: Build, visits: Any, cache: dict[object, object], place: torch.device, refined_on: list[torch.device]
+) -> None:
     parameters = replace(QUICK, path=replace(QUICK.path, refiner=True, refiner_share=0.5))
     kept = {key: value for key, value in cache.items() if key[0] == "alignment"}  # type: ignore[index]
     result = next(propagate_visits(visits[0], [visits[1]], build("small SAM", place), parameters, cache=kept))
     there_is_something(result)
-    assert used
-    assert set(used) == {place}
+    assert set(refined_on) == {place}
+
+
+def test_the_refiner_without_a_model_computes_on_the_device_that_is_named(
+    visits: Any, cache: dict[object, object], place: torch.device, refined_on: list[torch.device]
+) -> None:
+    parameters = replace(QUICK, method="refiner")
+    kept = {key: value for key, value in cache.items() if key[0] == "alignment"}  # type: ignore[index]
+    here = next(propagate_visits(visits[0], [visits[1]], None, parameters, cache=kept))
+    cache.update(kept)
+    assert set(refined_on) == {CPU}
+    refined_on.clear()
+    there = next(propagate_visits(visits[0], [visits[1]], None, parameters, cache=kept, device=place))
+    assert set(refined_on) == {place}
+    assert dice(there_is_something(here), there_is_something(there)) > LEAST_DICE
 
 
 def test_the_baseline_is_encoded_in_the_first_of_several_visits_alone(

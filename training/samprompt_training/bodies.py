@@ -122,9 +122,10 @@ class Body:
         self.organ_turn = random_rotations(random, batch * n).reshape(batch, n, 3, 3)
         self.organ_power = u((batch, n), 1.7, 3.5)
         self.organ_rough = u((batch, n), 0.0, 0.22) * (u((batch, n)) < 0.8)
-        self.core = torch.where(u((batch, n)) < p.nested, u((batch, n), 0.35, 0.75), torch.full((batch, n), 9.0))
-        self.shell = torch.where(u((batch, n)) < p.shell, u((batch, n), 0.06, 0.2), torch.zeros(batch, n))
-        self.own_core = torch.zeros(batch, n, dtype=torch.bool)
+        # 9: no place is that deep in an organ, which is 1 in its middle
+        self.core = torch.where(u((batch, n)) < p.nested, u((batch, n), 0.35, 0.75), torch.full_like(radius, 9.0))
+        self.shell = torch.where(u((batch, n)) < p.shell, u((batch, n), 0.06, 0.2), torch.zeros_like(radius))
+        self.own_core = torch.zeros_like(self.organ_there)
         if p.own_core > 0:
             self.own_core = u((batch, n)) < p.own_core
 

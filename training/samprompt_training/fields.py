@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
 class Random:
-    """Random numbers from one seeded generator on one device."""
+    """Random numbers from one seed: tensors on ``device``, and single numbers for the program that makes them.
+
+    Single numbers decide what is computed next. A GPU would have to be waited for at each, so beside one they are drawn
+    by a second generator, on the CPU; on the CPU there is one generator for all.
+    """
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self.generator = torch.Generator(device=device).manual_seed(seed)
         self.device = device
+        here = self.generator.device.type == "cpu"
+        self._numbers = self.generator if here else torch.Generator().manual_seed(seed)
 
     def uniform(self, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Tensor:
         """Uniform in [low, high)."""
@@ -22,13 +30,23 @@ class Random:
         """Standard normal."""
         return torch.randn(shape, generator=self.generator, device=self.device)
 
+    def number(self, low: float = 0.0, high: float = 1.0) -> float:
+        """One number, uniform in [low, high)."""
+        return float(torch.rand((1,), generator=self._numbers) * (high - low) + low)
+
     def integer(self, low: int, high: int) -> int:
         """One integer in [low, high]."""
-        return int(torch.randint(low, high + 1, (1,), generator=self.generator, device=self.device))
+        return int(torch.randint(low, high + 1, (1,), generator=self._numbers))
 
     def chance(self, probability: float) -> bool:
         """True with the given probability."""
-        return float(self.uniform((1,))) < probability
+        return self.number() < probability
+
+
+def table_on(device: torch.device, values: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
+    """A few constants as a float32 tensor on ``device``, for which nobody waits."""
+    # CUDA takes its copy of ordinary memory before the call returns, so the tensor here may go at once
+    return torch.tensor(values, dtype=torch.float32).to(device, non_blocking=True)
 
 
 def smooth_noise(random: Random, shape: tuple[int, ...], cells: tuple[int, ...]) -> Tensor:
@@ -61,7 +79,7 @@ def slab(places: Tensor, step: Tensor, height: Tensor | None = None) -> Tensor:
     ``height`` (B, S, S), in pixels, is that of the middle slice; 0 where there is none.
     """
     batch, _, rows, columns = places.shape
-    z = torch.tensor([-1.0, 0.0, 1.0], device=places.device)[None, :, None, None] * step[:, None, None, None]
+    z = torch.arange(-1.0, 2.0, device=places.device)[None, :, None, None] * step[:, None, None, None]
     if height is not None:
         z = z + height[:, None]
     z = z.expand(batch, 3, rows, columns)
@@ -70,6 +88,6 @@ def slab(places: Tensor, step: Tensor, height: Tensor | None = None) -> Tensor:
 
 def sample_at(images: Tensor, places: Tensor, mode: str = "bilinear") -> Tensor:
     """Values of ``images`` (B, C, H, W) at ``places`` (B, 2, h, w) in pixels, centres at +0.5; the edge is repeated."""
-    size = torch.tensor([images.shape[-1], images.shape[-2]], device=images.device, dtype=torch.float32)
+    size = table_on(images.device, (images.shape[-1], images.shape[-2]))
     grid = (places.permute(0, 2, 3, 1) / size) * 2.0 - 1.0
     return F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=False)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from samprompt_training.fields import Random, sampling_grid, smooth_noise
+from samprompt_training.fields import Random, sampling_grid, smooth_noise, table_on
 
 # HU ranges of tissues; drawn per label. Sources: usual radiology values, widened on purpose.
 _TISSUES = (
@@ -28,13 +28,14 @@ _WINDOW_WEIGHTS = (0.5, 0.25, 0.1, 0.15)
 
 def grey_table(random: Random, batch: int, count: int, free_contrast: float) -> tuple[Tensor, Tensor]:
     """Grey level and texture amplitude per label, both (B, count), in units of the window's width."""
-    weights = torch.where(random.uniform((batch, 1)) < 0.5, torch.tensor(_SOFT), torch.tensor(_MIXED))
+    soft, mixed = table_on(random.device, _SOFT), table_on(random.device, _MIXED)
+    weights = torch.where(random.uniform((batch, 1)) < 0.5, soft, mixed)
     kind = torch.multinomial(weights, count, replacement=True, generator=random.generator)
-    ranges = torch.tensor(_TISSUES, device=random.device, dtype=torch.float32)
+    ranges = table_on(random.device, _TISSUES)
     low, high = ranges[kind, 0], ranges[kind, 1]
     hu = low + (high - low) * random.uniform((batch, count))
-    window = torch.tensor(_WINDOWS, device=random.device, dtype=torch.float32)
-    shares = torch.tensor(_WINDOW_WEIGHTS, device=random.device).expand(batch, -1)
+    window = table_on(random.device, _WINDOWS)
+    shares = table_on(random.device, _WINDOW_WEIGHTS).expand(batch, -1)
     pick = torch.multinomial(shares, 1, generator=random.generator)[:, 0]
     edges = window[pick] + random.uniform((batch, 2), -40.0, 40.0)
     ct = (hu - edges[:, :1]) / (edges[:, 1:] - edges[:, :1])
@@ -77,7 +78,7 @@ def render(
     values = values + grain * torch.gather(texture, 1, flat).reshape(labels.shape)
     values = values + smooth_noise(random, (batch, 1, size, size), (3, 3)) * random.uniform((batch, 1, 1, 1), 0.0, 0.04)
     values = _thick(random, values)
-    values = _blurred(values, float(random.uniform((1,), 0.3, 1.6)))
+    values = _blurred(values, random.number(0.3, 1.6))
     if random.chance(0.12):  # ultrasound: noise that grows with the signal
         speckle = F.avg_pool2d(random.normal(values.shape), 3, 1, 1) * 3.0
         values = values * (1.0 + speckle * random.uniform((batch, 1, 1, 1), 0.05, 0.35))

@@ -39,12 +39,12 @@ def choose_objects(
     have shrunk, grown or vanished. The prior of a piece is itself.
     """
     shares = shares or ObjectShares()
-    labels = scenes.labels.cpu().numpy()
+    visits, batch, size, _ = scenes.labels.shape
     registered = sample_at(scenes.labels[0][:, None].float(), scenes.places, mode="nearest")[:, 0]
-    before = torch.stack((scenes.labels[0], registered.round().long())).cpu().numpy()
-    visits, batch, size, _ = labels.shape
-    targets = np.zeros((visits, batch, size, size), np.float32)
-    priors = np.zeros_like(targets)
+    earlier = torch.stack((scenes.labels[0], registered.round().long()))
+    # what chooses is numpy: from a GPU one copy, in the shortest type that holds all instance numbers
+    labels, before = torch.stack((scenes.labels, earlier)).to(torch.int16).cpu().numpy()
+    targets, priors = np.zeros(labels.shape, np.bool_), np.zeros(labels.shape, np.bool_)
     for b in range(batch):
         chosen = _instance(labels[0, b], rng, shares)
         for v in range(visits):
@@ -55,7 +55,8 @@ def choose_objects(
             targets[v, b] = priors[v, b] = _piece(labels[v, b], rng)
     device = scenes.images.device
     shape = (visits * batch, 1, size, size)
-    return torch.from_numpy(targets).reshape(shape).to(device), torch.from_numpy(priors).reshape(shape).to(device)
+    target, prior = torch.from_numpy(np.stack((targets, priors))).to(device).float()
+    return target.reshape(shape), prior.reshape(shape)
 
 
 def _instance(labels: np.ndarray, rng: np.random.Generator, shares: ObjectShares) -> int | None:
@@ -118,9 +119,9 @@ def boxes_of(masks: Tensor, random: Random | None = None, jitter: float = 0.0) -
     x1 = torch.where(columns, xs, -1).amax(1) + 1
     y0 = torch.where(rows, ys, big).amin(1)
     y1 = torch.where(rows, ys, -1).amax(1) + 1
-    boxes = torch.stack((x0, y0, x1, y1), dim=1).float()
     empty = ~columns.any(dim=1)
-    boxes[empty] = torch.tensor([0.0, 0.0, width, height], device=masks.device)
+    whole = zip((x0, y0, x1, y1), (0, 0, width, height), strict=True)
+    boxes = torch.stack([edge.masked_fill(empty, border) for edge, border in whole], dim=1).float()
     if random is not None and jitter > 0:
         sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
         boxes = boxes + random.uniform((n, 4), -jitter, jitter) * sides

@@ -6,7 +6,7 @@ patient data goes in. Tissue-like HU under a random window in 70 % of the scenes
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
@@ -48,9 +48,13 @@ class Scenes:
         x, y = self.places.flip(-1).unbind(1)
         return Scenes(self.images.flip(-1), self.labels.flip(-1), torch.stack((self.images.shape[-1] - x, y), dim=1))
 
-    def to(self, device: torch.device) -> Scenes:
-        """The same scenes on another device."""
-        return Scenes(self.images.to(device), self.labels.to(device), self.places.to(device))
+    def to(self, device: torch.device, non_blocking: bool = False) -> Scenes:
+        """The same scenes on another device; ``non_blocking`` as torch has it."""
+        return Scenes(*(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)))
+
+    def pin_memory(self) -> Scenes:
+        """The same scenes in memory that a GPU copies from by itself; a ``DataLoader`` asks for it."""
+        return Scenes(*(getattr(self, f.name).pin_memory() for f in fields(self)))
 
 
 def make_scenes(random: Random, batch: int, p: SceneParameters) -> Scenes:

@@ -17,6 +17,8 @@ from samprompt.contract.propagation import METHODS, METHODS_WITHOUT_MODEL, Propa
 from samprompt.contract.version import VERSION
 
 if TYPE_CHECKING:
+    import torch
+
     from samprompt.evaluation.cases import Case
     from samprompt.evaluation.plan import VisitPlan
     from samprompt.evaluation.rows import Row
@@ -128,6 +130,7 @@ def _compute(
 
         from samprompt.evaluation.runner import run
         from samprompt.evaluation.store import Store
+        from samprompt.models.device import choose_device
         from samprompt.models.registry import load_backbone
 
         if threads:
@@ -138,10 +141,12 @@ def _compute(
         if set(methods) - set(METHODS_WITHOUT_MODEL):
             progress.step(f"loading the model {model}")
             backbone = load_backbone(model, device, progress)
+        refining = choose_device(device) if backbone is None and "refiner" in methods else None
         store = Store(folder, _settings(plan, protocol, backbone))
         before = len(store.rows)
         try:
-            run(cases, plan, methods, _protocol(protocol, backbone), store, structures, progress, display.event)
+            measure = _protocol(protocol, backbone, refining)
+            run(cases, plan, methods, measure, store, structures, progress, display.event)
         except (KeyboardInterrupt, Cancelled):
             raise Cancelled(
                 f"Cancelled: {len(store.rows) - before} results were added, {len(store.rows)} are in {folder}.",
@@ -155,11 +160,11 @@ def _check_folder(folder: Path) -> None:
         raise OutputError(f"The output {folder} is a file, not a folder.", "Give a folder with --out.")
 
 
-def _protocol(name: str, backbone: Backbone | None) -> EvaluationProtocol:
+def _protocol(name: str, backbone: Backbone | None, device: torch.device | None) -> EvaluationProtocol:
     from samprompt.evaluation.oracle2d import OracleSlices
     from samprompt.evaluation.protocol3d import WholeVisits
 
-    return OracleSlices(backbone) if name == "oracle2d" else WholeVisits(backbone)
+    return OracleSlices(backbone) if name == "oracle2d" else WholeVisits(backbone, device=device)
 
 
 def _settings(plan: VisitPlan, protocol: str, backbone: Backbone | None) -> dict[str, Any]:

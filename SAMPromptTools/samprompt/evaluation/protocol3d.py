@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import torch
+
 from samprompt.contract.errors import ParameterError
 from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import METHODS, PropagationParameters
@@ -19,7 +21,10 @@ from samprompt.space.visit import Visit
 
 
 class WholeVisits:
-    """The 3D protocol: truth is what the second observer drew on the simulated visit."""
+    """The 3D protocol: truth is what the second observer drew on the simulated visit.
+
+    ``device`` is where the prior refiner computes, by default where ``backbone`` does.
+    """
 
     name = "visits"
 
@@ -28,8 +33,9 @@ class WholeVisits:
         backbone: Backbone | None,
         parameters: PropagationParameters | None = None,
         propagate: PropagateVisits = propagate_visits,
+        device: torch.device | None = None,
     ) -> None:
-        self._backbone = backbone
+        self._backbone, self._device = backbone, device
         self._parameters = parameters or PropagationParameters()
         self._propagate = propagate
 
@@ -40,8 +46,9 @@ class WholeVisits:
 
         def measure(method: str, visits: Sequence[TrueVisit]) -> Iterator[list[Row]]:
             results = self._propagate(
-                baseline, [v.bare for v in visits], self._backbone, self._with(method), progress, cache=cache
-            )
+                baseline, [v.bare for v in visits], self._backbone, self._with(method), progress, cache=cache,
+                device=self._device,
+            )  # fmt: skip
             for visit, result in zip(visits, results, strict=True):
                 # Later methods find the alignment in the cache; its true cost is that of the first.
                 label = visit.plan.label

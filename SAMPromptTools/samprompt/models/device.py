@@ -82,7 +82,8 @@ def choose_device(name: str = "auto") -> torch.device:
 
 def autocast(device: torch.device) -> contextlib.AbstractContextManager[None]:
     """bfloat16 inside the block on CUDA cards that have it; full precision everywhere else."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+    # where a card only imitates bfloat16, full precision is faster
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return _autocast_bfloat16()
     return contextlib.nullcontext()
 
@@ -94,9 +95,13 @@ def _autocast_bfloat16() -> Iterator[None]:
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that can still be taken on ``device``, or None where the system does not say."""
+    """Bytes that can still be taken on ``device``, or None where the system does not say.
+
+    On CUDA what torch holds for later is among them.
+    """
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + held
     if sys.platform == "win32":
         return _free_memory_windows()
     try:  # Linux: MemAvailable counts the caches that give way

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from samprompt.models.backbone import Decoded, Prompts
 
@@ -53,6 +54,11 @@ def slices(prompts: Prompts) -> SlicedPrompts:
     if len(prompts) == 0:
         raise ValueError("no prompt was given (use count for decoding without a prompt)")
     return SlicedPrompts(prompts)
+
+
+def scaled(points: Tensor, scale: tuple[float, float]) -> Tensor:
+    """Points (N, P, 2) with x and y times ``scale``; two numbers, since a tensor of them would be copied to the GPU."""
+    return torch.stack((points[..., 0] * scale[0], points[..., 1] * scale[1]), dim=-1)
 
 
 def join(parts: Sequence[Decoded], prompts: Prompts) -> Decoded:

@@ -7,6 +7,7 @@ so an untrained one gives the prior back.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -241,7 +242,9 @@ def shipped_fingerprint() -> str:
 
 
 def load_refiner(path: Path | None = None, device: torch.device | str = "cpu") -> Refiner:
-    """Load a refiner, by default the one that is shipped; the same file is read once per device.
+    """Load a refiner, by default the one that is shipped; the same file is read once, and kept on the CPU alone.
+
+    On another device each call makes a copy, which takes memory there no longer than the caller holds it.
 
     Raises:
         WeightsMissingError: the file is absent.
@@ -249,11 +252,14 @@ def load_refiner(path: Path | None = None, device: torch.device | str = "cpu") -
     """
     path = resources.root() / "models" / FILE if path is None else Path(path)
     changed = path.stat().st_mtime_ns if path.is_file() else 0
-    return _load(path, changed, str(device))
+    kept = _load(path, changed)
+    if torch.device(device).type == "cpu":
+        return kept
+    return Refiner(copy.deepcopy(kept.network), device, kept.fingerprint)
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, _changed: int, device: str) -> Refiner:
+def _load(path: Path, _changed: int) -> Refiner:
     without = "Or choose a method without it."
     weights = read_own_weights(path, ARCHITECTURE, (ARCHITECTURE_VERSION,), "The prior refiner", without)
-    return Refiner(weights.network(RefinerNetwork), device, weights.fingerprint)
+    return Refiner(weights.network(RefinerNetwork), "cpu", weights.fingerprint)

@@ -13,7 +13,7 @@ from torch import Tensor
 from samprompt.models.backbone import Decoded, Embedding, Prompts
 from samprompt.models.checkpoint import file_sha256, fit_state, load_state
 from samprompt.models.device import autocast, out_of_memory_guard, with_smaller_batches
-from samprompt.models.prompts import Slice, join, slices
+from samprompt.models.prompts import Slice, join, scaled, slices
 
 MEDSAM = "medsam"
 ARCHITECTURES = ("vit_b", "vit_l", "vit_h", MEDSAM)
@@ -92,13 +92,15 @@ class SamBackbone:
         place = encoder.get_dense_pe()
         height, width = embedding.image_shape
         rows, columns = self.resized_shape(height, width)
-        scale = torch.tensor([columns / width, rows / height], device=self.device)
+        scale = (columns / width, rows / height)
 
         def some(part: Slice) -> Decoded:
             points = None
             if part.points is not None and part.labels is not None:
-                points = (part.points.to(self.device, torch.float32) * scale, part.labels.to(self.device))
-            boxes = None if part.boxes is None else part.boxes.to(self.device, torch.float32) * scale.repeat(2)
+                points = (scaled(part.points.to(self.device, torch.float32), scale), part.labels.to(self.device))
+            boxes = None
+            if part.boxes is not None:
+                boxes = scaled(part.boxes.to(self.device, torch.float32).reshape(-1, 2, 2), scale).reshape(-1, 4)
             masks = None if part.masks is None else part.masks.to(self.device, torch.float32)
             sparse, dense = encoder(points=points, boxes=boxes, masks=masks)
             logits, iou = self.model.mask_decoder(

@@ -13,7 +13,7 @@ from samprompt.contract.errors import EnvironmentProblem
 from samprompt.models.backbone import Decoded, Embedding, Prompts
 from samprompt.models.checkpoint import file_sha256, fit_state, load_state, safetensors_metadata
 from samprompt.models.device import autocast, out_of_memory_guard, with_smaller_batches
-from samprompt.models.prompts import Slice, join, slices
+from samprompt.models.prompts import Slice, join, scaled, slices
 
 CONFIGURATIONS = {
     "sam2.1_hiera_tiny": "configs/sam2.1/sam2.1_hiera_t.yaml",
@@ -99,7 +99,7 @@ class Sam2Backbone:
         encoder = self.model.sam_prompt_encoder
         place = encoder.get_dense_pe()
         height, width = embedding.image_shape
-        scale = torch.tensor([self.input_size / width, self.input_size / height], device=self.device)
+        scale = (self.input_size / width, self.input_size / height)
         tokens = embedding.tokens.to(self.device)
         skips = [skip.to(self.device) for skip in reversed(embedding.high_res)]  # the decoder wants the finest first
 
@@ -123,14 +123,14 @@ class Sam2Backbone:
 
         return join(with_smaller_batches(some, slices(prompts), self.decode_batch), prompts)
 
-    def _points(self, part: Slice, scale: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def _points(self, part: Slice, scale: tuple[float, float]) -> tuple[Tensor | None, Tensor | None]:
         """Corners of the boxes (labels 2 and 3), then the points, in pixels of the input square."""
         coordinates, labels = [], []
         if part.boxes is not None:
-            coordinates.append(part.boxes.to(self.device, torch.float32).reshape(-1, 2, 2) * scale)
-            labels.append(torch.tensor([[2, 3]], dtype=torch.int32, device=self.device).expand(len(part), -1))
+            coordinates.append(scaled(part.boxes.to(self.device, torch.float32).reshape(-1, 2, 2), scale))
+            labels.append(torch.arange(2, 4, dtype=torch.int32, device=self.device).expand(len(part), -1))
         if part.points is not None and part.labels is not None:
-            coordinates.append(part.points.to(self.device, torch.float32) * scale)
+            coordinates.append(scaled(part.points.to(self.device, torch.float32), scale))
             labels.append(part.labels.to(self.device, torch.int32))
         if not coordinates:
             return None, None

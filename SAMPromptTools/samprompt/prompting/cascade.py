@@ -18,7 +18,7 @@ from samprompt.models.backbone import (
     join_embeddings,
     logits_to_image,
 )
-from samprompt.prompting.points import PointPrompt
+from samprompt.prompting.points import PointPrompt, rows_of
 
 DECODE_BATCH = 64  # prompts per decoder call
 _MASKS_AT_ONCE = 8  # 1024 x 1024 floats each on the way to the image: 32 MiB
@@ -57,8 +57,9 @@ def decode_points(
     same: dict[tuple[object, ...], int] = {}
     owner: list[int] = []
     groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    rows = rows_of(prompts)
     for index, (image, prompt, prior) in enumerate(zip(images, prompts, priors, strict=True)):
-        key = (id(image), tuple(prompt.points.flatten().tolist()), tuple(prompt.labels.tolist()), id(prior))
+        key = (id(image), tuple(rows[index]), id(prior))
         owner.append(same.setdefault(key, index))
         if owner[-1] == index:
             together = image.image_shape if pairs else id(image)
@@ -121,10 +122,12 @@ def _three_passes(
     logits, iou = pick(second)
     presence = second.presence.clone() if second.presence is not None else None
     masks = image_masks(logits, embedding, backbone.input_size)
-    there = masks.flatten(1).any(dim=1)
-    if bool(there.any()):
+    filled = [n for n, there in enumerate(masks.flatten(1).any(dim=1).tolist()) if there]
+    if filled:
+        every = len(filled) == len(images)
+        there: slice | Tensor = slice(None) if every else torch.tensor(filled, device=masks.device)
         third = backbone.decode(
-            embedding if single or bool(there.all()) else join_embeddings(_chosen(images, there)),
+            embedding if single or every else join_embeddings([images[n] for n in filled]),
             Prompts(points[there], labels[there], tight_boxes(masks[there]), logits[there][:, None]),
             multimask,
         )
@@ -132,10 +135,7 @@ def _three_passes(
         masks[there] = image_masks(logits[there], embedding, backbone.input_size)
         if presence is not None and third.presence is not None:
             presence[there] = third.presence.to(presence)
-    scores = iou.tolist()
-    objects = presence.flatten().tolist() if presence is not None else [None] * len(scores)
-    return [Answer(logits[i], masks[i], scores[i], objects[i]) for i in range(len(scores))]
-
-
-def _chosen(images: list[Embedding], there: Tensor) -> list[Embedding]:
-    return [image for image, one in zip(images, there.tolist(), strict=True) if one]
+    figures = (iou,) if presence is None else (iou, presence.flatten().to(iou))
+    scores, *objects = torch.stack(figures).tolist()
+    seen = objects[0] if objects else [None] * len(scores)
+    return [Answer(logits[i], masks[i], scores[i], seen[i]) for i in range(len(scores))]

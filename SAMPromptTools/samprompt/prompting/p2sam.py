@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
@@ -13,7 +14,7 @@ from samprompt.models.backbone import Backbone, Embedding, mask_to_prompt
 from samprompt.prompting.candidate import Candidate, nothing_found
 from samprompt.prompting.cascade import DECODE_BATCH, Answer, decode_points
 from samprompt.prompting.points import PointPrompt, point_prompts
-from samprompt.prompting.reduction import covered_tokens
+from samprompt.prompting.reduction import covered_tokens, tokens_under
 from samprompt.prompting.reference import Reference
 from samprompt.prompting.retrieval import distance
 from samprompt.prompting.similarity import Box
@@ -111,7 +112,7 @@ def _prior_prompt(
     if prior is None or not parameters.prior_mask or float(prior.max()) < 0.5:
         return None
     soft = prior.to(embedding.tokens.device, torch.float32).clamp(0.0, 1.0)
-    return mask_to_prompt(soft[None, None], backbone.mask_size)[0]
+    return mask_to_prompt(soft[None, None], backbone.mask_size, stretched=embedding.stretched)[0]
 
 
 def _distances(
@@ -122,16 +123,20 @@ def _distances(
     parameters: P2SamParameters,
 ) -> list[float]:
     """Retrieval distance of each answer to its reference; equal answers to one reference are measured once."""
+    keys = [(id(reference), id(answer)) for reference, answer in zip(references, answers, strict=True)]
+    waiting: dict[int, dict[tuple[int, int], tuple[Reference, Embedding, Tensor]]] = defaultdict(dict)
+    for key, reference, image, answer in zip(keys, references, images, answers, strict=True):
+        if key not in waiting[id(image)]:
+            inside = covered_tokens(answer.mask, image, backbone.input_size, parameters)
+            waiting[id(image)][key] = reference, image, inside
     known: dict[tuple[int, int], float] = {}
-    found = []
-    for reference, image, answer in zip(references, images, answers, strict=True):
-        key = (id(reference), id(answer))
-        if key not in known:
-            inside = covered_tokens(answer.mask, image, backbone.input_size, parameters).flatten()
-            tokens = image.matching[0].flatten(1).T[inside.to(image.matching.device)].to(torch.float32)
-            known[key] = distance(reference.foreground, tokens, parameters)
-        found.append(known[key])
-    return found
+    foregrounds = {key: one.foreground.cpu() for key, one in {id(one): one for one in references}.items()}
+    for members in waiting.values():
+        image = next(iter(members.values()))[1]
+        tokens = tokens_under(torch.stack([inside for _, _, inside in members.values()]), image)
+        for (key, (reference, _, _)), mine in zip(members.items(), tokens, strict=True):
+            known[key] = distance(foregrounds[id(reference)], mine, parameters)
+    return [known[key] for key in keys]
 
 
 def _candidate(prompt: PointPrompt, answer: Answer, far: float) -> Candidate:

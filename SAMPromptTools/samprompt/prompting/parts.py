@@ -32,14 +32,14 @@ def cluster_means(tokens: Tensor, parts: int, random_state: int = 0, cluster_tok
         return None
     if parts == 1:
         return tokens.mean(dim=0, keepdim=True)
-    values = tokens.detach().cpu().numpy()
-    fitted = even_subsample(tokens, max(cluster_tokens, parts) if cluster_tokens > 0 else 0).detach().cpu().numpy()
+    here = tokens.detach().cpu()
+    fitted = even_subsample(here, max(cluster_tokens, parts) if cluster_tokens > 0 else 0).numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct tokens than parts: handled below
         model = KMeans(parts, init="k-means++", n_init=10, random_state=random_state).fit(fitted)
-        labels = model.labels_ if len(fitted) == count else model.predict(values)
-    index = torch.from_numpy(np.asarray(labels, dtype=np.int64)).to(tokens.device)
-    return torch.stack([tokens[index == part].mean(dim=0) for part in range(parts) if bool((index == part).any())])
+        labels = model.labels_ if len(fitted) == count else model.predict(here.numpy())
+    members = [torch.from_numpy(np.flatnonzero(labels == part)) for part in range(parts)]
+    return torch.stack([tokens[index.to(tokens.device)].mean(dim=0) for index in members if len(index)])
 
 
 def part_features(tokens: Tensor, parts: int, random_state: int = 0, cluster_tokens: int = 0) -> Tensor | None:

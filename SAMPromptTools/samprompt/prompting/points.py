@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -67,7 +68,8 @@ def point_prompts(
             "Give the prior on the image's own pixels.",
         )
     search = box if parameters.box_regularisation else None
-    focus, away = prior_focus(prior, parameters.prior_weight)
+    here = None if prior is None else prior.to(embedding.matching.device)
+    focus, away = prior_focus(here, parameters.prior_weight)
     spacing = parameters.minimum_distance * max(embedding.image_shape) / max(embedding.matching.shape[-2:])
 
     background: dict[int, Tensor] = {}
@@ -91,27 +93,38 @@ def point_prompts(
             mean = similarity_maps(features.mean(dim=0, keepdim=True), embedding, input_size)
             negatives = {1: highest(-mean, away, search)}
         for m, negative in negatives.items():
-            labels = torch.cat([torch.ones(len(positives)), torch.zeros(len(negative))]).to(positives)
+            labels = torch.cat([positives.new_ones(len(positives)), positives.new_zeros(len(negative))])
             found.append(PointPrompt(n, m, torch.cat([positives, negative]), labels))
     return _without_repeats(found) if parameters.minimum_distance > 0.0 else found
 
 
 def _keep_apart(points: Tensor, spacing: float) -> Tensor:
     """The points (P, 2) that are at least ``spacing`` pixels from every earlier kept one; 0 keeps all."""
-    if spacing <= 0.0:
+    if spacing <= 0.0 or len(points) < 2:
         return points
     kept: list[int] = []
-    distances = torch.cdist(points.to(torch.float64), points.to(torch.float64)).cpu()
+    here = points.cpu().to(torch.float64)
+    distances = torch.cdist(here, here).tolist()
     for index in range(len(points)):
-        if all(float(distances[index, other]) >= spacing for other in kept):
+        if all(distances[index][other] >= spacing for other in kept):
             kept.append(index)
-    return points[kept]
+    return points if len(kept) == len(points) else points[kept]
+
+
+def rows_of(prompts: Sequence[PointPrompt]) -> list[list[tuple[float, ...]]]:
+    """The points of each prompt as x, y, label; read from the device at once."""
+    if not prompts:
+        return []
+    rows = torch.cat([torch.cat([p.points, p.labels[:, None]], dim=1) for p in prompts]).tolist()
+    read = iter(rows)
+    return [[tuple(next(read)) for _ in range(len(prompt.points))] for prompt in prompts]
 
 
 def _without_repeats(prompts: list[PointPrompt]) -> list[PointPrompt]:
     """The prompts whose points no earlier one has."""
+    if len(prompts) < 2:
+        return prompts
     first: dict[tuple[tuple[float, ...], ...], PointPrompt] = {}
-    for prompt in prompts:
-        rows = torch.cat([prompt.points, prompt.labels[:, None]], dim=1).tolist()
-        first.setdefault(tuple(sorted(tuple(row) for row in rows)), prompt)
+    for prompt, rows in zip(prompts, rows_of(prompts), strict=True):
+        first.setdefault(tuple(sorted(rows)), prompt)
     return list(first.values())

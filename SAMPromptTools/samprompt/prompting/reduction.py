@@ -15,30 +15,36 @@ from samprompt.models.backbone import Embedding
 TIE = 1e-4
 
 
-def valid_tokens(embedding: Embedding) -> Tensor:
-    """Tokens (hm, wm), bool, whose centre lies in the image and not in the padding; at least one in each direction."""
-    rows, columns = embedding.matching.shape[-2:]
+def valid_tokens(embedding: Embedding, device: torch.device | None = None) -> Tensor:
+    """Tokens (hm, wm), bool, whose centre lies in the image and not in the padding; at least one in each direction.
+
+    They are made on the embedding's device, or on ``device``.
+    """
+    device = embedding.matching.device if device is None else device
     inside = []
-    for tokens, share in ((rows, embedding.valid[0]), (columns, embedding.valid[1])):
-        centres = torch.arange(tokens, dtype=torch.float64) + 0.5
-        axis = centres < share * tokens - 1e-9
-        axis[0] = True
-        inside.append(axis)
-    return (inside[0][:, None] & inside[1][None, :]).to(embedding.matching.device)
+    for tokens, share in zip(embedding.matching.shape[-2:], embedding.valid, strict=True):
+        count = sum(n + 0.5 < share * tokens - 1e-9 for n in range(tokens))
+        inside.append(torch.arange(tokens, device=device) < max(count, 1))
+    return inside[0][:, None] & inside[1][None, :]
 
 
-def reduce_mask(mask: Tensor, input_size: int, tokens: tuple[int, int], area: bool = False) -> Tensor:
+def reduce_mask(
+    mask: Tensor, input_size: int, tokens: tuple[int, int], area: bool = False, stretched: bool = False
+) -> Tensor:
     """Reduce masks (..., H, W) to the token grid (..., hm, wm), float32.
 
     The mask is resized as the image is (longest side to ``input_size``, antialiased bilinear), padded with zeros to the
-    square and reduced bilinearly (as published) or, with ``area``, by the mean over each token's area. Every step is
-    linear and acts on one axis at a time, so all of them together are one small matrix per axis.
+    square and reduced bilinearly (as published) or, with ``area``, by the mean over each token's area. Where the image
+    is ``stretched`` to the square, so is the mask. Every step is linear and acts on one axis at a time, so all of them
+    together are one small matrix per axis.
     """
     height, width = int(mask.shape[-2]), int(mask.shape[-1])
-    side = max(height, width)
-    down = _axis(height, side, input_size, tokens[0], area).to(mask.device)
-    across = _axis(width, side, input_size, tokens[1], area).to(mask.device)
-    return down @ mask.to(torch.float32) @ across.T
+    sides = (height, width) if stretched else (max(height, width),) * 2
+    axes = (height, sides[0], tokens[0]), (width, sides[1], tokens[1])
+    down, across = (_axis(length, side, input_size, count, area) for length, side, count in axes)
+    matrix = down.to(mask.device)
+    other = matrix if across is down else across.to(mask.device)
+    return matrix @ mask.to(torch.float32) @ other.T
 
 
 def covered_tokens(mask: Tensor, embedding: Embedding, input_size: int, parameters: P2SamParameters) -> Tensor:
@@ -49,8 +55,9 @@ def covered_tokens(mask: Tensor, embedding: Embedding, input_size: int, paramete
     least ``coverage_threshold`` of it, and a mask that covers no token enough keeps its best-covered one.
     """
     rows, columns = embedding.matching.shape[-2:]
-    reduced = reduce_mask(mask, input_size, (int(rows), int(columns)), parameters.coverage_pooling)
-    valid = valid_tokens(embedding).to(mask.device)
+    tokens = (int(rows), int(columns))
+    reduced = reduce_mask(mask, input_size, tokens, parameters.coverage_pooling, embedding.stretched)
+    valid = valid_tokens(embedding, mask.device)
     if not parameters.coverage_pooling:
         middle = (reduced.amax(dim=(-2, -1), keepdim=True) + reduced.amin(dim=(-2, -1), keepdim=True)) / 2.0
         return ((reduced - middle) > TIE) & valid
@@ -59,6 +66,18 @@ def covered_tokens(mask: Tensor, embedding: Embedding, input_size: int, paramete
     best = F.one_hot(flat.argmax(dim=-1), flat.shape[-1]).bool().view(covered.shape)
     lost = ~covered.flatten(-2).any(dim=-1) & mask.flatten(-2).any(dim=-1)
     return covered | (best & lost[..., None, None])
+
+
+def tokens_under(masks: Tensor, embedding: Embedding) -> list[Tensor]:
+    """Matching tokens (T, D) under each of N masks of tokens (N, hm, wm), bool; float32 on the CPU, in raster order.
+
+    From another device the tokens that any mask needs come in one copy.
+    """
+    inside = masks.flatten(1).cpu()
+    used = inside.any(dim=0)
+    features = embedding.matching[0].flatten(1).T
+    tokens = features[torch.nonzero(used).flatten().to(features.device)].to(torch.float32).cpu()
+    return [tokens[one[used]] for one in inside]
 
 
 @lru_cache(maxsize=32)

@@ -48,13 +48,13 @@ class Reference:
                 f"The reference mask has {tuple(mask.shape)} pixels, its image {embedding.image_shape}.",
                 "Give the mask on the image's own pixels.",
             )
-        drawn = (mask > 0).to(embedding.matching.device)
+        drawn = mask > 0
         if not bool(drawn.any()):
             raise StructureError(
                 "The reference mask is empty: there is nothing to look for.",
                 "Choose a reference slice that holds the structure.",
             )
-        inside = covered_tokens(drawn, embedding, input_size, parameters)
+        inside = covered_tokens(drawn.to(embedding.matching.device), embedding, input_size, parameters)
         return cls(((embedding.matching[0], inside, valid_tokens(embedding) & ~inside),))
 
     @classmethod
@@ -67,13 +67,13 @@ class Reference:
         """Un-normalised tokens (F, D) of the structure."""
         kept = self._kept.get(("foreground",))
         if kept is None:
-            kept = self._kept[("foreground",)] = torch.cat([_tokens(part, inside) for part, inside, _ in self.pieces])
+            kept = self._kept[("foreground",)] = _tokens([(part, inside) for part, inside, _ in self.pieces])
         return kept
 
     @property
     def background(self) -> Tensor:
         """Un-normalised tokens (G, D) of everything else in the image."""
-        return torch.cat([_tokens(part, outside) for part, _, outside in self.pieces])
+        return _tokens([(part, outside) for part, _, outside in self.pieces])
 
     @property
     def lost(self) -> bool:
@@ -96,6 +96,14 @@ class Reference:
         return self._kept[key]
 
 
-def _tokens(part: Tensor, inside: Tensor) -> Tensor:
-    """Tokens (T, D), float32, of the matching features ``part`` (D, h, w) where ``inside`` (h, w)."""
-    return part.flatten(1).T[inside.flatten()].to(torch.float32)
+def _tokens(pieces: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Tokens (T, D), float32, of all matching features (D, h, w), each where its own mask (h, w) is set.
+
+    A mask as an index would make the processor wait for the device at every piece: it must know how many there are.
+    """
+    masks = [inside.flatten() for _, inside in pieces]
+    here = torch.split(torch.cat(masks).cpu(), [len(mask) for mask in masks])
+    chosen = [torch.nonzero(mask).flatten() for mask in here]
+    there = torch.split(torch.cat(chosen).to(masks[0].device), [len(index) for index in chosen])
+    found = [part.flatten(1).T[index] for (part, _), index in zip(pieces, there, strict=True)]
+    return torch.cat([tokens.to(torch.float32) for tokens in found])

@@ -47,7 +47,10 @@ def highest(maps: Tensor, focus: Tensor | None = None, box: Box | None = None) -
     if focus is not None:
         maps = (maps - maps.amin(dim=(-2, -1), keepdim=True)) * focus.to(maps)
     if box is not None:
-        maps = maps.masked_fill(~_box_pixels(box, int(maps.shape[-2]), width).to(maps.device), -torch.inf)
+        rows, columns = _box_pixels(box, int(maps.shape[-2]), width)
+        limited = torch.full_like(maps, -torch.inf)
+        limited[..., rows, columns] = maps[..., rows, columns]
+        maps = limited
     index = maps.flatten(1).argmax(dim=1)
     return torch.stack([index % width, index.div(width, rounding_mode="floor")], dim=1).to(torch.float32) + 0.5
 
@@ -60,14 +63,19 @@ def prior_focus(prior: Tensor | None, weight: float) -> tuple[Tensor | None, Ten
     return (1.0 - weight) + weight * soft, (1.0 - weight) + weight * (1.0 - soft)
 
 
-def _box_pixels(box: Box, height: int, width: int) -> Tensor:
-    """Pixels (H, W), bool, whose centre lies in the box."""
-    x = torch.arange(width) + 0.5
-    y = torch.arange(height) + 0.5
-    inside = ((y >= box[1]) & (y <= box[3]))[:, None] & ((x >= box[0]) & (x <= box[2]))[None, :]
-    if not bool(inside.any()):
+def _box_pixels(box: Box, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns whose pixel centres lie in the box."""
+    rows, columns = _centres_between(height, box[1], box[3]), _centres_between(width, box[0], box[2])
+    if rows is None or columns is None:
         raise ParameterError(
             f"The box {tuple(round(float(edge), 1) for edge in box)} holds no pixel of the {width} x {height} image.",
             "Give x0, y0, x1, y1 in pixels of the image.",
         )
-    return inside
+    return rows, columns
+
+
+def _centres_between(count: int, low: float, high: float) -> slice | None:
+    """Those of ``count`` pixels in a line whose centre lies between; None where there is none."""
+    centres = torch.arange(count) + 0.5
+    inside = torch.nonzero((centres >= low) & (centres <= high)).flatten().tolist()
+    return slice(inside[0], inside[-1] + 1) if inside else None

@@ -23,9 +23,9 @@ from samprompt.models.backbone import (
 )
 from samprompt.prompting import p2sam
 from samprompt.prompting.candidate import Candidate
-from samprompt.prompting.reduction import covered_tokens
+from samprompt.prompting.reduction import covered_tokens, tokens_under
 from samprompt.prompting.reference import Reference
-from samprompt.prompting.retrieval import EMPTY_DISTANCE, distance
+from samprompt.prompting.retrieval import distance
 from samprompt.propagation.encoding import Encoded
 
 Field = NDArray[np.float32]
@@ -68,7 +68,16 @@ class SliceCandidates:
 
 def as_array(candidate: Candidate) -> NDArray[np.float32]:
     """A candidate's prompts as x, y, label, (N, 3)."""
-    return np.asarray(torch.cat((candidate.points, candidate.labels[:, None].float()), dim=1).cpu(), dtype=np.float32)
+    return as_arrays([candidate])[0]
+
+
+def as_arrays(candidates: Sequence[Candidate]) -> list[NDArray[np.float32]]:
+    """The prompts of each candidate as x, y, label, (N, 3); read from the device at once."""
+    if not candidates:
+        return []
+    rows = torch.cat([torch.cat((c.points, c.labels[:, None].float()), dim=1) for c in candidates]).cpu()
+    parts = torch.split(rows, [len(c.points) for c in candidates])
+    return [np.asarray(part, dtype=np.float32) for part in parts]
 
 
 def prior_field(mask: NDArray[np.bool_], pixel: float) -> Field:
@@ -145,6 +154,7 @@ class CandidateMaker:
     ) -> None:
         self.backbone, self.reference, self.parameters = backbone, reference, parameters
         self.error_mm = max(error_mm, parameters.path.minimum_error)
+        self._foreground = reference.foreground.cpu()  # fetched once for all slices
 
     @torch.inference_mode()
     def make(self, encoded: Encoded, requests: Sequence[Request]) -> list[SliceCandidates]:
@@ -183,19 +193,20 @@ class CandidateMaker:
         if request.prior is not None and request.prior.any():
             found.append(SliceCandidate("prior", prior_field(request.prior, encoded.region.pixel)))
         answers = list(refined)
-        for candidate in prompted:
-            logits = logits_to_image(candidate.logits[None, None], embedding, self.backbone.input_size)
+        given = as_arrays(prompted)
+        side = self.backbone.input_size
+        fields = _fields([logits_to_image(c.logits[None, None], embedding, side)[0, 0] for c in prompted])
+        for candidate, field, rows in zip(prompted, fields, given, strict=True):
             presence = float("nan") if candidate.presence is None else candidate.presence
             kind = f"p2sam n={candidate.n} m={candidate.m}"
-            field = logits[0, 0].float().cpu().numpy()
-            answers.append(SliceCandidate(kind, field, candidate.distance, presence, as_array(candidate)))
+            answers.append(SliceCandidate(kind, field, candidate.distance, presence, rows))
         clip = self.parameters.path.log_ratio_clip
         decoder = np.zeros(shape, np.float32)
         if answers:
             decoder = np.mean([np.clip(a.field, -clip, clip) for a in answers], axis=0).astype(np.float32)
         points = np.zeros((0, 3), np.float32)
         if prompted:
-            points = as_array(p2sam.choose(prompted, self.parameters.prompting))
+            points = given[prompted.index(p2sam.choose(prompted, self.parameters.prompting))]
         outside = ~encoded.region.inside
         kept = tuple(replace(c, field=np.where(outside, np.float32(-1000.0), c.field)) for c in (*found, *answers))
         return SliceCandidates(kept, decoder, request.guide, points)
@@ -220,13 +231,15 @@ class CandidateMaker:
             prompts[n] = Prompts(masks=mask.to(embeddings[n].tokens.device))
         for number in (1, 2):
             following: dict[int, Prompts] = {}
-            for n, (logits, presence) in self._decode(embeddings, prompts).items():
-                image = logits_to_image(logits, embeddings[n], self.backbone.input_size)[0, 0]
-                found[n].append(SliceCandidate(f"refined {number}", image.float().cpu().numpy(), presence=presence))
-                rows, columns = torch.nonzero(image > 0, as_tuple=True)
+            answers = self._decode(embeddings, prompts)
+            side = self.backbone.input_size
+            fields = _fields([logits_to_image(logits, embeddings[n], side)[0, 0] for n, (logits, _) in answers.items()])
+            for (n, (logits, presence)), field in zip(answers.items(), fields, strict=True):
+                found[n].append(SliceCandidate(f"refined {number}", field, presence=presence))
+                rows, columns = np.nonzero(field > 0)
                 if len(rows):
                     edges = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-                    following[n] = Prompts(boxes=torch.stack(edges).float()[None], masks=logits)
+                    following[n] = Prompts(boxes=torch.tensor([edges], dtype=torch.float32), masks=logits)
             prompts = following
         return found
 
@@ -234,7 +247,8 @@ class CandidateMaker:
         self, embeddings: Sequence[Embedding], prompts: dict[int, Prompts]
     ) -> dict[int, tuple[torch.Tensor, float]]:
         """Logits (1, 1, m, m) and presence of one prompt per image; in few calls where the backbone decodes pairs."""
-        order, answers = list(prompts), {}
+        order = list(prompts)
+        answers: list[tuple[torch.Tensor, torch.Tensor | None]] = []
         batch = self.parameters.decode_batch if decodes_pairs(self.backbone) else 1
         for start in range(0, len(order), batch):
             chosen = order[start : start + batch]
@@ -242,19 +256,25 @@ class CandidateMaker:
             masks = [m for n in chosen if (m := prompts[n].masks) is not None]
             joined = Prompts(boxes=torch.cat(boxes) if boxes else None, masks=torch.cat(masks))
             decoded = self.backbone.decode(join_embeddings([embeddings[n] for n in chosen]), joined)
-            for place, n in enumerate(chosen):
-                presence = float("nan") if decoded.presence is None else float(decoded.presence[place])
-                answers[n] = (decoded.logits[place : place + 1, :1], presence)
-        return answers
+            for place in range(len(chosen)):
+                presence = None if decoded.presence is None else decoded.presence[place]
+                answers.append((decoded.logits[place : place + 1, :1], presence))
+        known = [p for _, p in answers if p is not None]
+        read = iter(torch.stack(known).tolist() if known else [])
+        return {
+            n: (logits, float("nan") if presence is None else next(read))
+            for n, (logits, presence) in zip(order, answers, strict=True)
+        }
 
     def distances(self, encoded: Encoded, index: int, masks: NDArray[np.bool_]) -> list[float]:
         """Retrieval distance of each mask (N, P, P) on slice ``index`` to the reference."""
         embedding = encoded.embeddings[index]
         inside = covered_tokens(torch.from_numpy(masks), embedding, self.backbone.input_size, self.parameters.prompting)
-        tokens = embedding.matching[0].flatten(1).T.float().cpu()
-        reference = self.reference.foreground.cpu()
-        found = []
-        for covered in inside:
-            chosen = tokens[covered.flatten().cpu()]
-            found.append(distance(reference, chosen, self.parameters.prompting) if len(chosen) else EMPTY_DISTANCE)
-        return found
+        return [
+            distance(self._foreground, tokens, self.parameters.prompting) for tokens in tokens_under(inside, embedding)
+        ]
+
+
+def _fields(images: Sequence[torch.Tensor]) -> list[Field]:
+    """Images (P, P) of the device as arrays, in one copy."""
+    return list(torch.stack(list(images)).float().cpu().numpy()) if images else []

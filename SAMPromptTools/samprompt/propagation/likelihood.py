@@ -33,13 +33,13 @@ def _grey_features(grey: NDArray[np.float32], pixel: float) -> NDArray[np.float3
 
 
 def _token_points(embedding: Embedding, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Tensor:
-    """Matching tokens (N, D) bilinearly interpolated at pixels of the image."""
+    """Matching tokens (N, D) bilinearly interpolated at pixels of the image; they stay on the model's device."""
     height, width = embedding.image_shape
     x = (torch.from_numpy(columns).float() + 0.5) / width * embedding.valid[1] * 2 - 1
     y = (torch.from_numpy(rows).float() + 0.5) / height * embedding.valid[0] * 2 - 1
     grid = torch.stack((x, y), dim=-1)[None, None].to(embedding.matching)
     sampled = F.grid_sample(embedding.matching, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return F.normalize(sampled[0, :, 0].T.float(), dim=1).cpu()
+    return F.normalize(sampled[0, :, 0].T.float(), dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +52,25 @@ class Likelihood:
 
     def ratio(self, encoded: Encoded, index: int, backbone: Backbone) -> NDArray[np.float32]:
         """Log-likelihood ratio (P, P) of slice ``index``; positive where it looks like the structure."""
-        embedding = encoded.embeddings[index]
-        tokens = F.normalize(embedding.matching.float(), dim=1)
-        scores = torch.einsum("bdhw,d->bhw", tokens, self.weights.to(tokens))[:, None]
-        image = logits_to_image(scores, embedding, backbone.input_size)[0, 0].cpu().numpy()
-        features = _grey_features(encoded.grey[index], encoded.region.pixel)
-        return np.asarray(image + np.tensordot(self.grey, features, axes=1) + self.bias, dtype=np.float32)
+        found: NDArray[np.float32] = self.ratios(encoded, [index], backbone)[0]
+        return found
+
+    def ratios(self, encoded: Encoded, indices: Sequence[int], backbone: Backbone) -> NDArray[np.float32]:
+        """``ratio`` of several slices, (N, P, P)."""
+        found = np.zeros((len(indices), *encoded.grey.shape[1:]), np.float32)
+        if not len(indices):
+            return found
+        weights = self.weights.to(encoded.embeddings[indices[0]].matching.device)
+        images = []
+        for index in indices:
+            embedding = encoded.embeddings[index]
+            tokens = F.normalize(embedding.matching.float(), dim=1)
+            scores = torch.einsum("bdhw,d->bhw", tokens, weights)[:, None]
+            images.append(logits_to_image(scores, embedding, backbone.input_size)[0, 0])
+        for place, (index, image) in enumerate(zip(indices, torch.stack(images).cpu().numpy(), strict=True)):
+            features = _grey_features(encoded.grey[index], encoded.region.pixel)
+            found[place] = image + np.tensordot(self.grey, features, axes=1) + self.bias
+        return found
 
 
 def fit_likelihood(
@@ -86,7 +99,7 @@ def fit_likelihood(
     grey = np.concatenate(greys) * (1.0 if use_grey else 0.0)
     dim = tokens[0].shape[1]
     # unit tokens have entries of about 1/sqrt(D): scaled to unit variance, so that one C serves all backbones
-    x = np.concatenate([torch.cat(tokens).numpy() * np.sqrt(dim), grey * 2.0], axis=1)
+    x = np.concatenate([torch.cat(tokens).cpu().numpy() * np.sqrt(dim), grey * 2.0], axis=1)
     model = LogisticRegression(C=0.02, class_weight="balanced", max_iter=200).fit(x, y)
     weights = model.coef_[0]
     return Likelihood(

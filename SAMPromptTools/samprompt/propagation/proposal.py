@@ -61,6 +61,8 @@ def propose(
     count = len(encoded)
     beyond = np.zeros(count)
     ratios = np.zeros(encoded.grey.shape, np.float32)
+    if knowledge.likelihood is not None:
+        ratios = knowledge.likelihood.ratios(encoded, range(count), backbone)
     requests: list[Request] = []
     for index in range(count):
         hint = None
@@ -68,8 +70,6 @@ def propose(
             nearest = int(present[np.argmin(np.abs(present - index))])
             beyond[index] = abs(nearest - index) * spacing
             hint = _shrunk(priors[nearest], beyond[index], region.pixel)
-        if knowledge.likelihood is not None:
-            ratios[index] = knowledge.likelihood.ratio(encoded, index, backbone)
         if not present.size or beyond[index] <= parameters.region.extra_slices:
             requests.append(Request(index, None if priors is None else priors[index], hint))
     slices = [maker.nothing(encoded) for _ in range(count)]

@@ -53,7 +53,8 @@ def measure_reliability(
     # which candidate is nearest does not matter here, so the transport is left out
     quick = replace(parameters, prompting=replace(parameters.prompting, retrieval="none"))
     maker = CandidateMaker(backbone, knowledge.reference, quick, 0.0)
-    ratios = {index: knowledge.likelihood.ratio(encoded, index, backbone) for index in planes.tolist()}
+    indices = planes.tolist()
+    ratios = dict(zip(indices, knowledge.likelihood.ratios(encoded, indices, backbone), strict=True))
     for request, answers in zip(requests, maker.make(encoded, requests), strict=True):
         wrong, error = request.prior, max(request.error_mm, maker.error_mm)
         assert wrong is not None
@@ -73,7 +74,7 @@ def baseline_separation(knowledge: Knowledge, backbone: Backbone, parameters: Pr
         return 1.0
     encoded, truth = knowledge.pieces[0]
     planes = np.flatnonzero(truth.any(axis=(1, 2))).tolist()
-    ratios = np.stack([knowledge.likelihood.ratio(encoded, index, backbone) for index in planes])
+    ratios = knowledge.likelihood.ratios(encoded, planes, backbone)
     return separation(ratios, truth[planes], encoded.region.pixel, parameters.path.log_ratio_clip)
 
 

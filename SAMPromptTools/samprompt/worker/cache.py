@@ -1,11 +1,14 @@
-"""What a warm worker keeps: models, images, embeddings; bounded in bytes, the least recently used goes first."""
+"""What a warm worker keeps: models, images, embeddings; bounded in bytes, the least recently used goes first.
+
+Bytes are counted where they are: embeddings on a GPU take its memory, images the CPU's.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
@@ -18,21 +21,29 @@ from samprompt.models.backbone import Backbone
 from samprompt.models.device import choose_device, free_memory, release_cached_memory
 from samprompt.models.registry import load_backbone
 
-LARGEST = 2 << 30  # bytes, of everything that is kept apart from the model
+LARGEST = 2 << 30  # bytes on one device, of everything that is kept apart from the model
+CPU = torch.device("cpu")
 _SHARE = 0.25  # of the free memory, at most
 
 
 class Warm(MutableMapping[object, object]):
-    """A dictionary of at most ``limit`` bytes; what was used longest ago makes room. Safe to use from several threads.
+    """A dictionary of at most ``limit`` bytes on each device; what was used longest ago there makes room.
 
-    A value that is larger than the limit is not kept at all.
+    Without a limit it is ``default_limit``, of another device than the CPU when something is first kept there. A value
+    that is larger than a limit is not kept at all. Safe to use from several threads.
     """
 
     def __init__(self, limit: int | None = None) -> None:
-        self.limit = default_limit() if limit is None else limit
-        self._kept: OrderedDict[object, tuple[object, int]] = OrderedDict()
+        self._limit = limit
+        self._limits = {CPU: default_limit() if limit is None else limit}
+        self._kept: OrderedDict[object, tuple[object, Counter[torch.device]]] = OrderedDict()
+        self._taken: Counter[torch.device] = Counter()
         self._lock = threading.Lock()
-        self.bytes = 0
+
+    @property
+    def bytes(self) -> int:
+        """Of everything, wherever it is."""
+        return sum(self._taken.values())
 
     def __getitem__(self, key: object) -> object:
         with self._lock:
@@ -41,15 +52,16 @@ class Warm(MutableMapping[object, object]):
             return value
 
     def __setitem__(self, key: object, value: object) -> None:
-        size = size_of(value)
+        sizes = sizes_of(value)
         with self._lock:
             self._forget(key)
-            if size > self.limit:
+            if any(size > self._limit_of(device) for device, size in sizes.items()):
                 return
-            self._kept[key] = (value, size)
-            self.bytes += size
-            while self.bytes > self.limit:
-                self._forget(next(iter(self._kept)))
+            self._kept[key] = (value, sizes)
+            self._taken += sizes
+            for device in sizes:
+                while self._taken[device] > self._limit_of(device):
+                    self._forget(next(other for other, (_, there) in self._kept.items() if there[device]))
 
     def __delitem__(self, key: object) -> None:
         with self._lock:
@@ -68,40 +80,53 @@ class Warm(MutableMapping[object, object]):
         """Forget everything."""
         with self._lock:
             self._kept.clear()
-            self.bytes = 0
+            self._taken.clear()
 
     def _forget(self, key: object) -> None:
         if key in self._kept:
-            self.bytes -= self._kept.pop(key)[1]
+            self._taken -= self._kept.pop(key)[1]
+
+    def _limit_of(self, device: torch.device) -> int:
+        if device not in self._limits:
+            self._limits[device] = default_limit(device) if self._limit is None else self._limit
+        return self._limits[device]
 
 
-def default_limit() -> int:
-    """A quarter of the memory that is free now, at most ``LARGEST``."""
-    free = free_memory(torch.device("cpu"))
+def default_limit(device: torch.device = CPU) -> int:
+    """A quarter of the memory of ``device`` that is free now, at most ``LARGEST``."""
+    free = free_memory(device)
     return LARGEST if free is None else min(LARGEST, int(_SHARE * free))
 
 
-def size_of(value: object, seen: set[int] | None = None) -> int:
-    """Bytes of all arrays and tensors in ``value`` (our own objects, containers), each counted once."""
+def size_of(value: object) -> int:
+    """Bytes of all arrays and tensors in ``value``, wherever they are."""
+    return sum(sizes_of(value).values())
+
+
+def sizes_of(value: object, seen: set[tuple[str, int]] | None = None) -> Counter[torch.device]:
+    """Bytes of all arrays and tensors in ``value`` (our own objects, containers) by device, each counted once."""
     seen = set() if seen is None else seen
-    if id(value) in seen:
-        return 0
-    seen.add(id(value))
+    sizes: Counter[torch.device] = Counter()
+    if ("object", id(value)) in seen:
+        return sizes
+    seen.add(("object", id(value)))
     if isinstance(value, np.ndarray):
-        return size_of(value.base, seen) if isinstance(value.base, np.ndarray) else value.nbytes
-    if isinstance(value, torch.Tensor):
+        if isinstance(value.base, np.ndarray):
+            return sizes_of(value.base, seen)
+        sizes[CPU] = value.nbytes
+    elif isinstance(value, torch.Tensor):
         storage = value.untyped_storage()
-        address = -storage.data_ptr() - 1  # negative: never the id of an object
-        known = address in seen
-        seen.add(address)
-        return 0 if known else storage.nbytes()
-    if type(value).__module__.startswith("samprompt."):
-        return sum(size_of(item, seen) for item in vars(value).values())
-    if isinstance(value, dict):
-        return sum(size_of(item, seen) for item in value.values())
-    if isinstance(value, (list, tuple, set)):
-        return sum(size_of(item, seen) for item in value)
-    return 0
+        place = (str(value.device), storage.data_ptr())
+        if place not in seen:
+            sizes[value.device] = storage.nbytes()
+        seen.add(place)
+    elif type(value).__module__.startswith("samprompt."):
+        for item in vars(value).values():
+            sizes += sizes_of(item, seen)
+    elif isinstance(value, (dict, list, tuple, set)):
+        for item in value.values() if isinstance(value, dict) else value:
+            sizes += sizes_of(item, seen)
+    return sizes
 
 
 class Models:
@@ -117,6 +142,7 @@ class Models:
         if self._kept is not None and self._kept[0] == key:
             return self._kept[1]
         self._kept = None  # two large models at once may not fit
+        release_cached_memory()
         backbone = load_backbone(name_or_path, where, progress)
         self._kept = ((name_or_path, str(where), _stamp(name_or_path)), backbone)
         return backbone

@@ -5,6 +5,7 @@ Reading and writing are the two ends that differ (files there, arrays here); eve
 
 from __future__ import annotations
 
+import gc
 import platform
 import sys
 import time
@@ -23,7 +24,7 @@ from samprompt.contract.propagation import METHODS, METHODS_WITHOUT_MODEL, Propa
 from samprompt.contract.version import VERSION
 from samprompt.io.summary import InputFile, Provenance
 from samprompt.models.backbone import Backbone
-from samprompt.models.device import release_cached_memory
+from samprompt.models.device import choose_device, release_cached_memory
 from samprompt.models.refiner import load_refiner
 from samprompt.models.registry import load_backbone
 from samprompt.propagation.patient import PropagateVisits, propagate_visits
@@ -103,16 +104,18 @@ def run(
     if choices.parameters.method not in METHODS_WITHOUT_MODEL:
         progress.step(f"loading the model {choices.model}")
         backbone = load(choices.model, choices.device, progress)
+    device = backbone.device if backbone is not None else _refiner_device(choices)
     seconds = {"reading": inputs.seconds, "model": time.perf_counter() - loading}
-    results.begin(inputs, provenance_of(choices, backbone, inputs.files), seconds)
+    results.begin(inputs, provenance_of(choices, backbone, inputs.files, device), seconds)
     tell = on_event or (lambda _event: None)
     count = len(inputs.followups)
 
     def visits_from(first: int) -> Iterator[VisitResult]:
         followups = inputs.followups[first:]
         return propagate(
-            inputs.baseline, followups, backbone, choices.parameters, progress, inputs.references, cache=cache
-        )
+            inputs.baseline, followups, backbone, choices.parameters, progress, inputs.references, cache=cache,
+            device=device,
+        )  # fmt: skip
 
     visits = visits_from(0)
     notes: tuple[str, ...] = ()
@@ -123,16 +126,19 @@ def run(
         try:
             result = next(visits)
         except Exception as error:
-            if not _is_gpu_full(error, backbone):
+            if not _is_gpu_full(error, device):
                 raise
         if result is None:  # outside of the handler, whose traceback keeps the tensors on the GPU alive
+            with_model, device = backbone is not None, torch.device("cpu")
             del visits
             backbone = None
             if cache is not None:
                 cache.clear()
+            gc.collect()  # frames that hold their own exception, and with it tensors, go no sooner
             release_cached_memory()
-            progress.step(f"loading the model {choices.model} on the CPU")
-            backbone = load(choices.model, "cpu", progress)
+            if with_model:
+                progress.step(f"loading the model {choices.model} on the CPU")
+                backbone = load(choices.model, "cpu", progress)
             visits, notes = visits_from(number - 1), (ON_THE_CPU,)
             result = next(visits)
         result = replace(result, notes=(*result.notes, *notes))
@@ -141,14 +147,21 @@ def run(
         tell(JobEvent("visit-finished", followup.name, number, count, time.perf_counter() - began))
 
 
-def _is_gpu_full(error: Exception, backbone: Backbone | None) -> bool:
+def _refiner_device(choices: Choices) -> torch.device:
+    """Where the prior refiner computes when there is no model beside it; the CPU where nothing needs another."""
+    return choose_device(choices.device) if choices.parameters.uses_refiner else torch.device("cpu")
+
+
+def _is_gpu_full(error: Exception, device: torch.device) -> bool:
     """Whether it was the GPU's memory that ran out: then the CPU's may do."""
     full = isinstance(error, OutOfMemory) or is_out_of_memory(error)
-    return full and backbone is not None and backbone.device.type != "cpu"
+    return full and device.type != "cpu"
 
 
-def provenance_of(choices: Choices, backbone: Backbone | None, files: Sequence[InputFile]) -> Provenance:
-    """What made the results of this run."""
+def provenance_of(
+    choices: Choices, backbone: Backbone | None, files: Sequence[InputFile], device: torch.device
+) -> Provenance:
+    """What made the results of this run, ``device`` first of all."""
     parameters = asdict(choices.parameters)
     name, fingerprint = (backbone.name, backbone.fingerprint) if backbone is not None else ("", "")
     if choices.parameters.uses_refiner:
@@ -160,7 +173,7 @@ def provenance_of(choices: Choices, backbone: Backbone | None, files: Sequence[I
         choices.parameters.method,
         name,
         fingerprint,
-        str(backbone.device) if backbone is not None else "cpu",
+        str(device),
         f"{platform.system()} {platform.machine()}",
         ".".join(str(n) for n in sys.version_info[:3]),
         datetime.now().astimezone().isoformat(timespec="seconds"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 
 import pytest
@@ -61,6 +62,17 @@ def test_broken_cuda_falls_back_with_a_warning_for_auto_and_is_an_error_by_name(
         choose_device("cuda")
     with pytest.raises(EnvironmentProblem, match="1 CUDA device"):
         choose_device("cuda:1")
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_a_card_that_only_imitates_bfloat16_computes_in_full_precision(
+    monkeypatch: pytest.MonkeyPatch, real: bool
+) -> None:
+    def supported(including_emulation: bool = True) -> bool:  # as torch's own, which counts the imitation by default
+        return real or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert isinstance(autocast(torch.device("cuda")), contextlib.nullcontext) == (not real)
 
 
 def test_autocast_leaves_the_cpu_at_full_precision() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -342,3 +344,17 @@ def test_the_shipped_refiner_is_read_once(repository: Path) -> None:
     first = load_refiner()
     assert isinstance(first, Refiner)
     assert load_refiner() is first
+
+
+def test_a_refiner_for_another_device_is_a_copy_of_the_one_that_is_kept() -> None:
+    from samprompt.models.refiner import load_refiner
+
+    first = load_refiner()
+    there = load_refiner(device="meta")
+    assert {str(p.device) for p in there.network.parameters()} == {"meta"}
+    assert {str(p.device) for p in first.network.parameters()} == {"cpu"}
+    assert there.fingerprint == first.fingerprint != ""
+    gone = weakref.ref(there.network)
+    del there
+    gc.collect()
+    assert gone() is None, "nobody but the caller holds it"

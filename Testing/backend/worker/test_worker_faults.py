@@ -27,9 +27,9 @@ FAULTS = """
 import functools
 import samprompt.worker.propagate_job as job
 import samprompt.propagation.patient as patient
-def faulty(baseline, followups, backbone, parameters, progress, references=(), cache=None):
+def faulty(baseline, followups, backbone, parameters, progress, references=(), cache=None, device=None):
     import errno, os, numpy, torch
-    results = patient.propagate_visits(baseline, followups, backbone, parameters, progress, references, cache)
+    results = patient.propagate_visits(baseline, followups, backbone, parameters, progress, references, cache, device)
     yield next(results)
     next(results)
     progress.step("about to fail")

@@ -12,7 +12,8 @@ import torch
 from samprompt.contract.errors import OutOfMemory
 from samprompt.contract.worker import ProgressMessage, Released, ReleaseRequest, VisitMessage
 from samprompt.models.backbone import Embedding
-from samprompt.worker.cache import Kept, Warm, default_limit, size_of
+from samprompt.models.device import free_memory
+from samprompt.worker.cache import Kept, Warm, default_limit, size_of, sizes_of
 from samprompt.worker.failures import failure_of, in_a_panel
 
 MIB = 1 << 20
@@ -83,6 +84,59 @@ def test_several_threads_may_use_it_at_once():
 
 def test_the_limit_is_a_share_of_what_is_free():
     assert 0 < default_limit() <= 2 << 30
+
+
+def elsewhere(mib: int) -> torch.Tensor:
+    """A tensor that is not the CPU's; torch's "meta" device has no numbers, but says how many bytes they would be."""
+    return torch.zeros(mib * MIB, dtype=torch.uint8, device="meta")
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Free MiB by kind of device, to be changed."""
+    free = {"cpu": 400, "meta": 40}
+    monkeypatch.setattr("samprompt.worker.cache.free_memory", lambda device: free[device.type] * MIB)
+    return free
+
+
+def test_what_is_kept_on_a_gpu_is_measured_by_the_memory_of_the_gpu(memory: dict[str, int]) -> None:
+    warm = Warm()
+    warm["large"] = elsewhere(11)  # more than a quarter of the GPU's memory, less than one of the CPU's
+    assert "large" not in warm
+    for name in "abc":
+        warm[name] = elsewhere(4)
+    assert set(warm) == {"b", "c"}
+    memory["cpu"] = memory["meta"] = 4  # what was found once holds: it is free memory less what is kept
+    warm["d"] = elsewhere(2)
+    assert set(warm) == {"b", "c", "d"}
+
+
+def test_images_of_the_cpu_and_embeddings_of_a_gpu_do_not_drive_each_other_out(memory: dict[str, int]) -> None:
+    warm = Warm()
+    warm["image"] = block(90)
+    warm["first"], warm["second"] = elsewhere(5), (elsewhere(4), block(3))
+    assert set(warm) == {"image", "first", "second"}
+    assert warm.bytes == 102 * MIB
+    warm["third"] = elsewhere(5)  # the first of the GPU's goes, and not the image, which is older
+    assert set(warm) == {"image", "second", "third"}
+    warm["another image"] = block(10)
+    assert set(warm) == {"second", "third", "another image"}
+    assert sizes_of(warm["second"]) == {torch.device("cpu"): 3 * MIB, torch.device("meta"): 4 * MIB}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_what_torch_holds_for_later_is_free_memory() -> None:
+    device = torch.device("cuda", 0)
+    before = free_memory(device)
+    block_of_gpu = torch.zeros(512 * MIB, dtype=torch.uint8, device=device)
+    taken = free_memory(device)
+    del block_of_gpu  # torch holds it
+    after = free_memory(device)
+    assert before is not None
+    assert taken is not None
+    assert after is not None
+    assert taken <= before - 500 * MIB
+    assert after >= before - 64 * MIB
 
 
 def stages(messages: list[object]) -> list[str]:

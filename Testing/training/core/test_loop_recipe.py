@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from pydantic import BaseModel, Field
 from samprompt.contract.errors import MissingFileError, ParameterError, UnreadableFileError
 from samprompt_training.core.recipe import LoopRecipe, differences, load_recipe, shipped_recipes
@@ -133,3 +134,18 @@ def test_differences_name_every_key_that_changed_appeared_or_went() -> None:
     old, new = {"a": 1, "b": [1, 2], "c": "x"}, {"a": 1, "b": [1, 3], "d": None}
     assert differences(old, new) == ["b: was [1, 2], is [1, 3]", 'c: was "x", is absent', "d: was absent, is null"]
     assert differences(old, dict(old)) == []
+
+
+def test_a_run_begun_before_a_key_was_added_goes_on_with_its_default_and_with_nothing_else(
+    trained, same_end, tmp_path: Path
+) -> None:
+    trained("whole")
+    trained("out", stop_at=4)
+    path = tmp_path / "out" / "checkpoint.pt"
+    content = torch.load(path, weights_only=True)
+    del content["identity"]["patience"]  # 0 by default
+    torch.save(content, path)
+    with pytest.raises(ParameterError, match="patience: was 0, is 3"):
+        trained("out", recipe={"patience": 3})
+    assert trained("out").status == "finished"
+    same_end(tmp_path / "whole", tmp_path / "out")

@@ -48,7 +48,7 @@ def test_a_run_in_many_slices_ends_as_one_in_a_piece(trained, same_end, log_of, 
 
 def test_a_pause_by_the_clock_leaves_schedule_and_weights_alone(trained, same_end, log_of, tmp_path: Path) -> None:
     trained("whole", HARD)
-    paused = trained("parts", HARD, stop_after_minutes=0.0)
+    paused = trained("parts", HARD, stop_after_minutes=1e-9)
     assert (paused.step, paused.status, paused.weights.name) == (0, "paused", "last.safetensors")
     slow = Progress(lambda _stage, done, _total: time.sleep(0.06 if done else 0))
     paused = trained("parts", HARD, stop_after_minutes=0.002, progress=slow)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
-from samprompt.contract.errors import OutOfMemory, TrainingError
+from samprompt.contract.errors import OutOfMemory, ParameterError, TrainingError
 
 
 @pytest.mark.parametrize("what", ["loss", "gradient"])
@@ -163,3 +164,26 @@ class Greedy(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + torch.empty(2**60)[: len(x)]
+
+
+@pytest.mark.parametrize("minutes", [-5.0, 0.0, math.nan])
+def test_a_time_that_is_none_is_refused_before_anything_is_written(trained, tmp_path: Path, minutes: float) -> None:
+    with pytest.raises(ParameterError, match="leaves no time") as told:
+        trained("out", stop_after_minutes=minutes)
+    assert f"stop_after_minutes={minutes:g}" in told.value.message
+    assert "above 0" in told.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask of this kind")
+@pytest.mark.parametrize("umask", [0o022, 0o007, 0o077])
+def test_weights_may_be_read_by_whoever_may_read_other_new_files(trained, tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        trained("out")
+        (tmp_path / "other").open("w").close()
+    finally:
+        os.umask(before)
+    usual = (tmp_path / "other").stat().st_mode
+    for name in ("best.safetensors", "last.safetensors"):
+        assert (tmp_path / "out" / name).stat().st_mode == usual

@@ -144,6 +144,15 @@ def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+def test_without_a_gpu_a_run_is_the_same_wherever_the_recipe_has_its_scenes_made(tmp_path: Path) -> None:
+    ends = []
+    for place in ("cpu", "device"):
+        r = recipe(generator=place, steps=3)
+        outcome = train(TinyTask(r), r, tmp_path / place, tensorboard=False, device="cpu")
+        ends.append(load_tiny(outcome.weights).model.state_dict())
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
 def test_the_validation_says_what_prior_and_ellipse_are_worth_by_themselves() -> None:
     task = TinyTask(recipe(validation_scenes=16))
     figures = task.validate(task.trained.eval())

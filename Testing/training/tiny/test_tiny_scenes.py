@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -205,6 +207,26 @@ def test_the_stream_gives_the_same_scenes_from_any_step_on() -> None:
     for _ in range(2):
         next(whole)
     assert torch.equal(next(whole).images, next(later).images)
+
+
+def test_scenes_go_whole_to_another_type_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes = make_scenes(Random(2, CPU), 2, SMALL)
+    seen: list[tuple[str, bool]] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.double() + 1)
+    pinned = scenes.pin_memory()
+    original = torch.Tensor.to
+
+    def to(tensor: torch.Tensor, device: torch.device, non_blocking: bool = False) -> torch.Tensor:
+        seen.append((str(device), non_blocking))
+        return original(tensor, device, non_blocking=non_blocking)
+
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    moved = scenes.to(torch.device("meta"), non_blocking=True)
+    assert seen == [("meta", True)] * 3
+    for part in fields(Scenes):
+        assert torch.equal(getattr(pinned, part.name), getattr(scenes, part.name).double() + 1)
+        assert getattr(moved, part.name).is_meta
+        assert getattr(moved, part.name).shape == getattr(scenes, part.name).shape
 
 
 def test_lesions_are_about_as_smooth_as_tumours_are() -> None:

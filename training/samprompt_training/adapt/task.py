@@ -56,8 +56,8 @@ class AdaptTask:
 
     def batches(self, first_step: int, rank: int, world: int) -> Iterator[Any]:
         """Slices of the training patients, made ready by processes of their own where the recipe has workers."""
-        recipe = self.recipe
-        return sample_batches(self._training, recipe.batch, recipe.seed, first_step, rank, world, recipe.workers)
+        recipe, pin = self.recipe, next(self.trained.parameters()).device.type == "cuda"
+        return sample_batches(self._training, recipe.batch, recipe.seed, first_step, rank, world, recipe.workers, pin)
 
     def validate(self, trained: Any) -> dict[str, float]:
         """Mean Dice over validation patients without a prompt, with a point and with a box."""

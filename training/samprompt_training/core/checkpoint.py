@@ -97,6 +97,17 @@ def run_identity(recipe: BaseModel, processes: int) -> dict[str, Any]:
     return {**recipe.model_dump(mode="json"), "number of processes": processes}
 
 
+def with_later_keys(then: dict[str, Any], recipe: BaseModel) -> dict[str, Any]:
+    """A run's recipe from an earlier version, which had fewer keys: what is not in it was what the default says."""
+    later = {
+        name: field.get_default(call_default_factory=True)
+        for name, field in type(recipe).model_fields.items()
+        if name not in then and not field.is_required()
+    }
+    told = recipe.model_copy(update=later).model_dump(mode="json", include=set(later))
+    return {**told, **then}
+
+
 def check_same_run(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
     """Refuse to go on with another recipe.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from samprompt.contract.errors import ParameterError
 from samprompt.contract.progress import Progress
 from samprompt.models.device import out_of_memory_guard
 
@@ -47,12 +48,16 @@ def train(
     Raises:
         Cancelled: ``progress`` was cancelled; a checkpoint is written.
         TrainingError: loss or gradient is no number, or the task is wrong; the last checkpoint is kept.
-        ParameterError: the folder belongs to another recipe or model.
+        ParameterError: the folder belongs to another recipe or model, or ``stop_after_minutes`` leaves no time.
         UnreadableFileError: the checkpoint is damaged.
         OutputError: something cannot be written; the checkpoint before survives.
         EnvironmentProblem: a device or a package is missing.
         OutOfMemory: the batch does not fit; the last checkpoint is kept.
     """
+    if stop_after_minutes is not None and not stop_after_minutes > 0:
+        raise ParameterError(
+            f"stop_after_minutes={stop_after_minutes:g} leaves no time.", "Give a number above 0, or None for no limit."
+        )
     what = f"The training with batch: {recipe.batch}"
     with _settings(recipe), out_of_memory_guard(what, _SMALLER_PIECES):
         run = Run(task, recipe, Path(out), tensorboard, device)

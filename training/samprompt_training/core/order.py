@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from samprompt.contract.errors import ParameterError, SamPromptError
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
@@ -69,7 +68,14 @@ class Order(Sampler[list[Place]]):
 
 
 def sample_batches(
-    samples: Samples, batch: int, seed: int, first: int = 0, rank: int = 0, world: int = 1, workers: int = 1
+    samples: Samples,
+    batch: int,
+    seed: int,
+    first: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 1,
+    pin: bool = False,
 ) -> Iterator[Any]:
     """Batches ``first``, ``first`` + 1, ... of process ``rank`` of ``world``, without end, as ``Order`` has them.
 
@@ -77,6 +83,7 @@ def sample_batches(
     depends on its number in the run and ``seed`` alone: two processes see together what one sees with the double batch,
     and a resumed run goes on as it would have. Tensors are stacked along a new first axis, texts are lists.
     ``workers`` processes work ahead (0: none); they end when the iterator is closed, and not by Ctrl-C or SIGTERM.
+    ``pin`` puts the tensors into memory that a GPU copies from by itself.
 
     Raises:
         ParameterError: no sample, or numbers that make no sense.
@@ -88,7 +95,7 @@ def sample_batches(
         collate_fn=_collate,
         num_workers=workers,
         prefetch_factor=_AHEAD if workers else None,
-        pin_memory=torch.cuda.is_available(),
+        pin_memory=pin,
         worker_init_fn=unsignalled,
     )
     batches = iter(loader)

@@ -19,7 +19,10 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class LoopRecipe(BaseModel):
-    """What decides a run of the loop. A step is one global batch: ``batch`` x ``accumulate`` x processes samples."""
+    """What decides a run of the loop. A step is one global batch: ``batch`` x ``accumulate`` x processes samples.
+
+    The default of a key that a later version adds is what was done before it: runs begun without the key go on.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -23,6 +23,7 @@ from samprompt_training.core.checkpoint import (
     put_weights,
     read_checkpoint,
     run_identity,
+    with_later_keys,
     write_checkpoint,
 )
 from samprompt_training.core.loading import Loading
@@ -80,7 +81,7 @@ class Run:
         if not self._checkpoint.exists():
             return None
         content, state = read_checkpoint(self._checkpoint)
-        check_same_run(self._checkpoint, content["identity"], self._identity)
+        check_same_run(self._checkpoint, with_later_keys(content["identity"], self._recipe), self._identity)
         return content, state
 
     def _open(self, tensorboard: bool) -> None:

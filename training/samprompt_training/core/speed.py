@@ -48,7 +48,8 @@ def measure_speed(task: Task, recipe: LoopRecipe, steps: int = 20, warm: int = 3
         for step in range(-warm, steps):
             if step == 0:
                 began = _now(processes.device)
-            taken = [send_to_device(next(batches), processes.device) for _ in range(recipe.accumulate)]
+            given = [next(batches) for _ in range(recipe.accumulate)]
+            taken = [send_to_device(batch, processes.device, non_blocking=True) for batch in given]
             updates.step(max(0, step), taken, Means(), "")
         return (_now(processes.device) - began) / steps
 

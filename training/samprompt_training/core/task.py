@@ -70,8 +70,12 @@ class Task(Protocol):
     ``monitor`` is the key of ``validate``'s result by which the best weights are chosen; higher is better.
     """
 
-    trained: Trained
     monitor: str
+
+    @property
+    def trained(self) -> Trained:
+        """The module that is trained."""
+        ...
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Groups for AdamW that hold every trainable parameter once.

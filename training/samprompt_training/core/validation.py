@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import re
+import stat
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,10 +77,13 @@ class Validation:
         """
         path = self.out / name
         with replacing(path) as temporary, torch.no_grad(), self._averaged():
+            temporary.touch()
+            usual = stat.S_IMODE(temporary.stat().st_mode)  # as the system gives it to new files: umask, folder
             try:
                 self.task.export(self.task.trained, temporary, {**notes, "recipe": self.recipe.model_dump_json()})
             except SafetensorError as error:
                 raise _as_os_error(error) from error
+            temporary.chmod(usual)  # safetensors writes what nobody but the owner may read
         return path
 
     def _figures(self) -> dict[str, float]:

@@ -77,9 +77,13 @@ class Pairs:
 
         return Pairs(*(moved(getattr(self, f.name)) for f in fields(self)))
 
-    def to(self, device: torch.device) -> Pairs:
-        """The same pairs on another device."""
-        return Pairs(*(getattr(self, f.name).to(device) for f in fields(self)))
+    def to(self, device: torch.device, non_blocking: bool = False) -> Pairs:
+        """The same pairs on another device; ``non_blocking`` as torch has it."""
+        return Pairs(*(getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)))
+
+    def pin_memory(self) -> Pairs:
+        """The same pairs in memory that a GPU copies from by itself; a ``DataLoader`` asks for it."""
+        return Pairs(*(getattr(self, f.name).pin_memory() for f in fields(self)))
 
     def __len__(self) -> int:
         return len(self.pixel)
@@ -155,8 +159,11 @@ def _objects(
     step: Tensor,
     lesions: Lesions,
 ) -> Pairs:
-    """One object of every scene, seen through a registration of its own."""
-    batch, size = len(pixel), p.size
+    """One object of every scene, seen through a registration of its own.
+
+    Objects are chosen and distances taken with numpy and scipy, so from a GPU what they need is copied, each at once.
+    """
+    batch, size, device = len(pixel), p.size, random.device
     amount = random.uniform((batch,)) ** 2 * p.error_mm
     mapped = moved + _smooth(random, batch, size, pixel, amount)
     baseline = sample_at(images[0], mapped)
@@ -166,22 +173,21 @@ def _objects(
         * (random.uniform((batch,), 0.0, p.observer_mm) / pixel)[:, None, None, None]
         / 2**0.5
     )
-    chosen = [_choose(instances[0][b].numpy(), rng) for b in range(batch)]
-    numbers = torch.tensor(chosen)[:, None, None, None]
-    before = sample_at((instances[0] == numbers).float(), observed) > 0.5
-    after = instances[1] == numbers
+    chosen = [_choose(labels, rng) for labels in instances[0].cpu().numpy()]
+    numbers = torch.tensor(chosen, device=device)[:, None, None, None]
+    before = (sample_at((instances[0] == numbers).float(), observed) > 0.5).cpu().numpy()
+    after = (instances[1] == numbers).cpu().numpy()
+    shown, changes = images[1][:, 1].cpu().numpy(), lesions.change.tolist()
     prior, target = np.empty((batch, 1, size, size), np.float32), np.empty((batch, 1, size, size), np.float32)
     family, contrast = [], []
-    for b in range(batch):
-        scale = float(pixel[b]), float(step[b])
-        prior[b, 0] = prior_distance(before[b].numpy(), *scale, FAR).clip(-FAR, FAR)
-        target[b, 0] = prior_distance(after[b].numpy(), *scale, FAR).clip(-FAR, FAR)
-        family.append(_family(chosen[b], lesions, b))
-        contrast.append(_contrast(images[1][b, 1].numpy(), target[b, 0], scale[0]))
-    return Pairs(
-        images[1], baseline, torch.from_numpy(prior), torch.from_numpy(target), pixel, step,
-        torch.tensor(family), torch.tensor(contrast),
-    )  # fmt: skip
+    for b, scale in enumerate(zip(pixel.tolist(), step.tolist(), strict=True)):
+        prior[b, 0] = prior_distance(before[b], *scale, FAR).clip(-FAR, FAR)
+        target[b, 0] = prior_distance(after[b], *scale, FAR).clip(-FAR, FAR)
+        family.append(_family(chosen[b], changes[b]))
+        contrast.append(_contrast(shown[b], target[b, 0], scale[0]))
+    found = torch.from_numpy(prior), torch.from_numpy(target), torch.tensor(family), torch.tensor(contrast)
+    distance, truth, kind, strength = (part.to(device) for part in found)
+    return Pairs(images[1], baseline, distance, truth, pixel, step, kind, strength)
 
 
 def _choose(instances: NDArray[np.int64], rng: np.random.Generator) -> int:
@@ -203,10 +209,11 @@ def _choose(instances: NDArray[np.int64], rng: np.random.Generator) -> int:
     return int(numbers[np.argmax(likely + 1e-9 * areas)])
 
 
-def _family(instance: int, lesions: Lesions, b: int) -> int:
+def _family(instance: int, changes: list[float]) -> int:
+    """The family of an object where the radii of its scene's lesions change by these factors."""
     if instance < FIRST:
         return FAMILIES.index("organ")
-    change = float(lesions.change[b, instance - FIRST])
+    change = changes[instance - FIRST]
     if change < 0.01:
         return FAMILIES.index("vanished")
     return FAMILIES.index("shrunk" if change < 0.9 else "grown" if change > 1.1 else "unchanged")

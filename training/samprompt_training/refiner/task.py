@@ -14,10 +14,13 @@ from torch.utils.data import DataLoader, IterableDataset
 from samprompt_training.core.loading import unsignalled
 from samprompt_training.core.task import Draws, Trained
 from samprompt_training.fields import Random
+from samprompt_training.making import place_of
 from samprompt_training.refiner.losses import distance_loss, overlap_loss
 from samprompt_training.refiner.measure import score, summary, validation_pairs
 from samprompt_training.refiner.pairs import Pairs, make_pairs
 from samprompt_training.refiner.recipe import RefinerRecipe
+
+_CPU = torch.device("cpu")
 
 
 class RefinerTrained(Trained):
@@ -45,15 +48,20 @@ class RefinerTrained(Trained):
 
 
 class PairStream(IterableDataset[Pairs]):
-    """Pairs of batch ``first``, ``first + 1``, ... of one process; a batch depends on seed, number, rank and world."""
+    """Pairs of batch ``first``, ``first + 1``, ... of one process, made on ``device``.
 
-    def __init__(self, recipe: RefinerRecipe, first: int, rank: int, world: int) -> None:
+    A batch depends on seed, number, rank, world and the kind of device.
+    """
+
+    def __init__(self, recipe: RefinerRecipe, first: int, rank: int, world: int, device: torch.device = _CPU) -> None:
         self.recipe, self.first, self.rank, self.world = recipe, first, rank, world
+        self.device = device
 
     def __iter__(self) -> Iterator[Pairs]:
         """Every batch in order; the same pairs ``reuse`` times, each time turned otherwise."""
-        torch.set_num_threads(1)
-        torch.set_flush_denormal(True)
+        if self.device.type == "cpu":
+            torch.set_num_threads(1)
+            torch.set_flush_denormal(True)
         reuse, parameters = self.recipe.reuse, self.recipe.pairs()
         made, pairs = -1, None
         number = self.first
@@ -61,7 +69,7 @@ class PairStream(IterableDataset[Pairs]):
             if pairs is None or made != number // reuse:
                 made = number // reuse
                 seed = ((self.recipe.seed * 1_000_003 + made) * self.world) + self.rank
-                pairs = make_pairs(Random(seed, torch.device("cpu")), self.recipe.batch, parameters)
+                pairs = make_pairs(Random(seed, self.device), self.recipe.batch, parameters)
             turn = number % reuse
             yield pairs.turned(turn, mirrored=turn % 2 == 1)
             number += 1
@@ -87,14 +95,18 @@ class RefinerTask:
         ]
 
     def batches(self, first_step: int, rank: int, world: int) -> Iterator[Pairs]:
-        """Pairs, made ahead by a process of their own where the recipe has workers."""
+        """Pairs, made ahead by a process of their own where the recipe has workers; a GPU's come from this one."""
+        device, pin = place_of(self.recipe.generator, self.trained)
+        stream = PairStream(self.recipe, first_step, rank, world, device)
+        if stream.device.type != "cpu":
+            yield from stream
         workers = min(1, self.recipe.workers)  # the stream has one order
-        stream = PairStream(self.recipe, first_step, rank, world)
         yield from DataLoader(
             stream,
             batch_size=None,
             num_workers=workers,
             prefetch_factor=4 if workers else None,
+            pin_memory=pin,
             worker_init_fn=unsignalled,
         )
 

@@ -55,7 +55,7 @@ def next_prompts(random: Random, given: Given, logits: Tensor, target: Tensor) -
     """After an answer: the same points (P2SAM's passes), with the answer's box, or a correcting point."""
     logits = logits.detach().float()
     answer = (F.interpolate(logits, target.shape[-2:], mode="bilinear", align_corners=False) > 0).float()
-    draw = float(random.uniform((1,)))
+    draw = random.number()
     if draw < 0.25 and given.points is not None:
         return Given(given.points, None, logits)
     if draw < 0.45:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from samprompt_training.bodies import BodyParameters
 from samprompt_training.core.recipe import LoopRecipe
 from samprompt_training.lesions import LesionParameters
+from samprompt_training.making import Generator
 from samprompt_training.prompts import ObjectShares
 from samprompt_training.scenes import SceneParameters
 
@@ -46,6 +47,7 @@ class TinyRecipe(LoopRecipe):
     objects: int = Field(2, description="objects prompted per image and step", ge=1)
     prompts: Shares = Field(PROMPTS, description="how often each kind of first prompt is given")
     jitter: float = Field(0.08, description="by how much of its side each edge of a box is moved at most", ge=0, le=0.3)
+    generator: Generator = "cpu"
     reuse: int = Field(2, description="steps that show the same scenes, every second time mirrored", ge=1)
     score_weight: float = Field(0.3, description="of predicted IoU and presence, against the mask's loss", ge=0)
     contrast_weight: float = Field(0.1, description="of the correspondence between the visits", ge=0)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from samprompt_training.core.task import Draws, Trained
 from samprompt_training.fields import Random
+from samprompt_training.making import place_of
 from samprompt_training.prompts import choose_objects
 from samprompt_training.scenes import Scenes
 from samprompt_training.stream import SceneStream
@@ -93,11 +94,11 @@ class TinyTask:
 
     def batches(self, first_step: int, rank: int, world: int) -> Iterator[Scenes]:
         """Scenes of every step; a batch depends on seed, step and rank alone."""
-        reuse = self.recipe.reuse
-        seed = self.recipe.seed * world + rank
-        stream = SceneStream(seed, self.recipe.batch, self.recipe.scenes(), first_step // reuse)
+        recipe, reuse = self.recipe, self.recipe.reuse
+        device, pin = place_of(recipe.generator, self.trained)
+        stream = SceneStream(recipe.seed * world + rank, recipe.batch, recipe.scenes(), first_step // reuse, device)
         step = first_step
-        for scenes in stream.loader():
+        for scenes in stream.loader(pin):
             while True:
                 yield scenes.mirrored() if step % reuse % 2 else scenes
                 step += 1
