@@ -88,7 +88,7 @@ class PathParameters:
     gone: float = 0.55
     gone_without_prior: float = 0.3
     # The prior refined by its network is one more candidate, and takes this share of the prior's place in the costs.
-    # On synthetic visits (``Testing/benchmarks/refiner_share.py``, nine patients that no other constant was chosen on)
+    # On synthetic visits (``Testing/benchmarks/refiner_share.py``, nine patients apart from those of ``tune_path.py``)
     # the share of 1 took 14 tumours from .862 to .871 Dice and 27 organs from .905 to .909, none lost more than 0.6
     # points to the warped prior; the candidate alone changed nothing.
     refiner: bool = True
