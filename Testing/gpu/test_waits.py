@@ -21,6 +21,8 @@ from samprompt.prompting.reference import Reference
 from standin_device import ELSEWHERE, StandInDevice
 
 SHAPE = (96, 96)
+MASK = torch.zeros(SHAPE, dtype=torch.bool)
+MASK[30:70, 25:60] = True
 OURS = "samprompt/prompting/"
 Waits = Counter[tuple[str, str]]
 
@@ -59,15 +61,13 @@ def test_many_prompts_wait_as_often_as_one(build: Any, embedding_there: Callable
 def test_points_of_many_parts_are_told_apart_in_one_reading(
     build: Any, embedding_there: Callable[[Any], Embedding]
 ) -> None:
-    mask = torch.zeros(SHAPE, dtype=torch.bool)
-    mask[30:70, 25:60] = True
     with StandInDevice() as device:
         backbone = build("tiny", ELSEWHERE)
         embedding = embedding_there(backbone)
         found = []
         for negatives in (2, 4):
             parameters = replace(ADAPTED, positive_parts=(1, 1), negative_parts=(1, negatives), minimum_distance=0.5)
-            reference = Reference.from_mask(mask, embedding, backbone.input_size, parameters)
+            reference = Reference.from_mask(MASK, embedding, backbone.input_size, parameters)
             reference.parts(1, parameters)  # learned once for all images
             for m in range(1, negatives + 1):
                 reference.background_parts(m, parameters)
@@ -101,11 +101,9 @@ def test_what_is_padding_is_known_without_a_copy(build: Any, embedding_there: Ca
 def test_tokens_of_many_reference_slices_come_in_one_copy(
     build: Any, embedding_there: Callable[[Any], Embedding]
 ) -> None:
-    mask = torch.zeros(SHAPE, dtype=torch.bool)
-    mask[30:70, 25:60] = True
     with StandInDevice() as device:
         backbone = build("tiny", ELSEWHERE)
-        one = Reference.from_mask(mask, embedding_there(backbone), backbone.input_size, ADAPTED)
+        one = Reference.from_mask(MASK, embedding_there(backbone), backbone.input_size, ADAPTED)
         found = []
         for count in (1, 8):
             reference = Reference.join([one] * count)

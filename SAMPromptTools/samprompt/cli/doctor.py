@@ -121,8 +121,9 @@ def _examine_device(findings: Findings, wanted: str) -> None:
 
 
 def _examine_models(findings: Findings) -> None:
-    """Whether the built-in model loads, and which others are here."""
+    """Whether the built-in model and the prior refiner load, and which others are here."""
     from samprompt.contract.places import catalogue, models_folder, weights_path
+    from samprompt.models.refiner import load_refiner
     from samprompt.models.registry import load_backbone
 
     try:
@@ -133,4 +134,9 @@ def _examine_models(findings: Findings) -> None:
         findings.rows.append(("Built-in model", f"tiny, {backbone.fingerprint}"))
     except SamPromptError as error:
         findings.rows.append(("Built-in model", "not usable"))
+        findings.problems.append(str(error))
+    try:
+        findings.rows.append(("Prior refiner", load_refiner().fingerprint))
+    except SamPromptError as error:
+        findings.rows.append(("Prior refiner", "not usable"))
         findings.problems.append(str(error))

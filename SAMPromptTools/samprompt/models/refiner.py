@@ -260,6 +260,6 @@ def load_refiner(path: Path | None = None, device: torch.device | str = "cpu") -
 
 @lru_cache(maxsize=4)
 def _load(path: Path, _changed: int) -> Refiner:
-    without = "Or choose a method without it."
+    without = "Or choose a method without it: copied, rigid, deformable, p2sam or persam."
     weights = read_own_weights(path, ARCHITECTURE, (ARCHITECTURE_VERSION,), "The prior refiner", without)
     return Refiner(weights.network(RefinerNetwork), "cpu", weights.fingerprint)

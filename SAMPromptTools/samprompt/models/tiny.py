@@ -1,4 +1,4 @@
-"""The built-in model: small enough to ship, promptable like SAM, trained on synthetic CT only."""
+"""The built-in model: small enough to ship, promptable like SAM, trained on synthetic images only."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from samprompt.propagation.carry import Carried, carry
 from samprompt.propagation.contoured import Contoured, Framed
 from samprompt.propagation.encoding import encode_region
 from samprompt.propagation.knowledge import Group, on_region, token_width
-from samprompt.propagation.refining import refined_fields
+from samprompt.propagation.refining import refined_fields, saturated_share
 from samprompt.propagation.region import make_region
 from samprompt.propagation.routing import Route, route_of
 
@@ -70,7 +70,7 @@ class ModelRoad:
     ) -> None:
         """All structures of one group on one follow-up: one encoding, then each structure's own path."""
         backbone, parameters, target = self.backbone, self.parameters, followup.visit
-        structures, grid = base.visit.structures, target.volume.grid
+        structures, grid, dead_zone = base.visit.structures, target.volume.grid, parameters.path.refiner_dead_zone
         for n in group.members:
             thin_refined = self.refiner is not None and alignments[n].trusted
             routes[n] = route_of(structures[n], token_width(group, backbone), thin_refined)
@@ -106,18 +106,20 @@ class ModelRoad:
                 began = time.perf_counter()
                 knowledge = self.contoured.knowledge(normal, here, group, n, base)
                 seconds["baseline"] = seconds.get("baseline", 0.0) + time.perf_counter() - began
-                refined = None
+                refined, saturated = None, 0.0
                 if trusted and self.refiner is not None:
                     began = time.perf_counter()
                     self.progress.step(f"refining {structures[n].name}")
-                    refined, _ = refined_fields(
+                    refined, moved = refined_fields(
                         self.refiner, encoded.grey, on_region(priors[n], encoded), region, group.window,
-                        base.visit.volume, alignments[n], parameters.path.refiner_dead_zone,
+                        base.visit.volume, alignments[n], dead_zone,
                     )  # fmt: skip
+                    saturated = saturated_share(refined, moved, self.refiner.limit_mm - dead_zone)
                     seconds["refining"] = seconds.get("refining", 0.0) + time.perf_counter() - began
                 began = time.perf_counter()
                 carried[n] = carry(
                     knowledge, encoded, priors[n] if trusted else None, alignments[n].error_mm, backbone, parameters,
                     self.progress, structures[n].name, refined,
                 )  # fmt: skip
+                carried[n].parts["saturated"] = saturated
                 seconds["prompting"] = seconds.get("prompting", 0.0) + time.perf_counter() - began

@@ -102,9 +102,20 @@ def refine_prior(
     mask = np.zeros_like(prior)
     mask[block] = field + values > 0
     mask = keep_pieces(mask, prior)
-    edge = np.abs(field + values if mask.any() else field) <= _BORDER_MM
-    full = np.abs(values) >= _SATURATED * (refiner.limit_mm - dead_zone)
-    return RefinedPrior(mask, float(full[edge].mean()) if edge.any() else 0.0)
+    share = saturated_share(field + values if mask.any() else field, values, refiner.limit_mm - dead_zone)
+    return RefinedPrior(mask, share)
+
+
+def saturated_share(field: NDArray[np.float32], moved: NDArray[np.float32], limit: float) -> float:
+    """Share of the contour of ``field`` (signed distance, mm) that was moved by as much as ``limit`` mm allows.
+
+    Where ``field`` has no contour, the share of the one that it had before it was ``moved``.
+    """
+    edge = np.abs(field) <= _BORDER_MM
+    if not edge.any():
+        edge = np.abs(field - moved) <= _BORDER_MM
+    full = np.abs(moved) >= _SATURATED * limit
+    return float(full[edge].mean()) if edge.any() else 0.0
 
 
 def prior_region(scan: Grid, prior: NDArray[np.bool_], parameters: RegionParameters) -> Region:

@@ -12,6 +12,7 @@ import typer
 from samprompt.cli.doctor import doctor
 from samprompt.cli.models import models_app
 from samprompt.contract.errors import ParameterError, WeightsMissingError
+from samprompt.models.refiner import RefinerNetwork, save_refiner
 from samprompt.models.tiny import TinyModel, save_tiny
 from typer.testing import CliRunner
 
@@ -31,6 +32,7 @@ def _catalogue(tmp_path: Path, site: Any) -> None:
     folder = tmp_path / "own" / "models"
     folder.mkdir(parents=True)
     save_tiny(TinyModel(SMALL), folder / "tiny.safetensors")
+    save_refiner(RefinerNetwork(), folder / "refiner.safetensors")
     site.content = CONTENT
     (folder / "catalogue.toml").write_text(
         '[[model]]\nname = "tiny"\narchitecture = "tiny"\nfile = "tiny.safetensors"\nbuiltin = true\n'
@@ -90,7 +92,16 @@ def _doctor(*words: str) -> Any:
 def test_the_doctor_finds_everything_in_a_sound_installation() -> None:
     answer = _doctor("--device", "cpu")
     assert answer.exit_code == 0, answer.output
-    for word in (torch.__version__.split("+")[0], "SimpleITK", "POT", "segment-anything", "right", "GiB", "tiny,"):
+    for word in (
+        torch.__version__.split("+")[0],
+        "SimpleITK",
+        "POT",
+        "segment-anything",
+        "right",
+        "GiB",
+        "tiny,",
+        "Prior refiner",
+    ):
         assert word in answer.output
 
 
@@ -100,6 +111,14 @@ def test_the_doctor_ends_with_3_and_says_so_when_the_built_in_model_is_damaged(t
     assert answer.exit_code == 3
     assert "Missing or broken" in answer.output
     assert "tiny.safetensors" in answer.output
+
+
+def test_the_doctor_ends_with_3_and_says_so_when_the_prior_refiner_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "own" / "models" / "refiner.safetensors").unlink()
+    answer = _doctor("--device", "cpu")
+    assert answer.exit_code == 3
+    assert "The prior refiner is not at" in answer.output
+    assert "tiny," in answer.output
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

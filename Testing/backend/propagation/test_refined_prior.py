@@ -117,6 +117,19 @@ def test_a_contour_moved_as_far_as_the_network_may_is_not_trusted_like_another(
     assert score_trust({"saturated": 1.0}, TrustParameters(), []).score < plain
 
 
+@pytest.mark.parametrize(("bias", "moved"), [(-20.0, True), (0.0, False)])
+def test_the_road_with_a_model_says_too_how_much_of_the_contour_went_as_far_as_it_may(
+    phantom, baseline, shrunken, cache, tiny, other_resources, bias: float, moved: bool
+) -> None:
+    network = RefinerNetwork()
+    torch.nn.init.constant_(network.head.bias, bias)
+    save_refiner(network, other_resources / FILE)
+    outcome = one(baseline, phantom.bare(shrunken), tiny, parameters=PropagationParameters(), cache=cache).outcomes[0]
+    assert outcome.route == "model"
+    assert (outcome.trust.parts["saturated"] > 0.95) == moved
+    assert any("as far as it may" in reason for reason in outcome.trust.reasons) == moved
+
+
 def prior_depth(structure: Structure) -> np.ndarray:
     """Depth in mm inside each section."""
     spacing = structure.grid.spacing_kji[1:]
