@@ -89,8 +89,8 @@ def test_masks_are_the_command_lines_own_voxel_for_voxel(
     assert mine["parameters"]["window"] == window
     if method == "p2sam3d":
         plain = worker.do("propagate", handover.job(baseline, followup, method=method))
-        other = handover.mask(visits_of(plain)[0].outcomes[0].structure, followup.volume.grid.shape)
-        assert not np.array_equal(other, expected["GTV"].mask), "the window changes nothing"
+        other = visits_of(plain)[0].outcomes[0]
+        assert (other.trust, other.reasons) != (visit.outcomes[0].trust, visit.outcomes[0].reasons), "no window is used"
 
 
 MOVED = (5.0, 4.0, 3.0)

@@ -118,6 +118,10 @@ def test_the_adapted_model_carries_contours_to_a_later_visit(
     assert train("--name", "ours")[0] == 0
     shutil.copytree(Path(__file__).parents[3] / "Resources", tmp_path / "own resources", dirs_exist_ok=True,
                     ignore=shutil.ignore_patterns("models"))  # fmt: skip
+    shutil.copy(
+        Path(__file__).parents[3] / "Resources" / "models" / "refiner.safetensors",
+        tmp_path / "own resources" / "models",
+    )
     words = ["propagate", "--baseline", lungs / "imagesTr" / "Case0_0000.nii.gz", "--structures"]
     words += [lungs / "labelsTr" / "Case0.nii.gz", "--followup", lungs / "imagesTr" / "Case1_0000.nii.gz"]
     words += ["--out", tmp_path / "out", "--model", "ours", "--device", "cpu"]
