@@ -222,6 +222,7 @@ set(SAMPROMPTTOOLS_BACKEND_FILES
   "samprompt/propagation/doubts.py"
   "samprompt/propagation/encoding.py"
   "samprompt/propagation/flat.py"
+  "samprompt/propagation/journey.py"
   "samprompt/propagation/knowledge.py"
   "samprompt/propagation/likelihood.py"
   "samprompt/propagation/model_road.py"

@@ -52,7 +52,7 @@ def judge(
     elif mask.any() or prior.any():
         # copied, rigidly moved or found slice by slice: the aligned contour is the best second opinion there is
         parts["disagreement"] = 1.0 - dice(mask, prior)
-        parts["saturated"] = saturated
+    parts["saturated"] = saturated
     parts["alignment"] = 1.0 - alignment.quality
     shown = mask if mask.any() else prior
     cnr = contrast_to_noise(target.volume, shown) if shown.any() else math.nan

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from samprompt.contract.errors import EnvironmentProblem, StructureError
 from samprompt.contract.progress import Progress
 from samprompt.contract.propagation import METHODS_WITHOUT_MODEL, PropagationParameters
 from samprompt.models.backbone import Backbone
-from samprompt.models.refiner import load_refiner
+from samprompt.models.refiner import Refiner, load_refiner
 from samprompt.propagation.align import Alignment, align_rigid, align_structures, warp_mask
 from samprompt.propagation.align.transform import copied_mask
-from samprompt.propagation.carry import Carried
 from samprompt.propagation.contoured import Contoured, Framed, framed
 from samprompt.propagation.flat import carry_flat
+from samprompt.propagation.journey import Journey
 from samprompt.propagation.model_road import ModelRoad
 from samprompt.propagation.outcome import judge, summarise
 from samprompt.propagation.refining import refine_prior
@@ -115,54 +112,65 @@ class _Patient:
 
     def carry_to(self, followup: Visit) -> VisitResult:
         """All structures on one follow-up."""
-        seconds: dict[str, float] = {}
         normal = slice_normal(followup.volume.grid)
         if normal not in self.framed:
             self.framed[normal] = framed(self.original, normal)
-        base, target = self.framed[normal].visit, framed(followup, normal)
-        began = time.perf_counter()
-        alignments = self._align(base, target)
-        seconds["alignment"] = time.perf_counter() - began
-        routes: dict[int, Route] = {}
-        masks: dict[int, NDArray[np.bool_]] = {}
-        carried: dict[int, Carried] = {}
+        journey = Journey(normal, self.framed[normal], framed(followup, normal))
+        base, target = journey.base.visit, journey.followup
+        with journey.timed("alignment"):
+            journey.alignments = self._align(base, target)
+        with journey.timed("warping"):
+            self._warp(journey)
         prompts: dict[int, tuple[PromptPoint, ...]] = {}
-        began = time.perf_counter()
-        grid = target.visit.volume.grid
-        priors: dict[int, NDArray[np.bool_]] = {}
-        for n, structure in enumerate(base.structures):
-            self.progress.step(f"warping {structure.name}", n, len(base.structures))
-            priors[n] = warp_mask(structure, alignments[n], grid)
-            if self.parameters.method == "copied":
-                masks[n] = copied_mask(structure, grid)
-            elif self.parameters.method == "rigid":
-                masks[n] = warp_mask(structure, alignments[n], grid, "rigid")
-        seconds["warping"] = time.perf_counter() - began
         if self.parameters.method in ("p2sam", "persam") and self.backbone is not None:
-            began = time.perf_counter()
-            for n, structure in enumerate(base.structures):
-                prompted = carry_flat(
-                    base, structure, target.visit, alignments[n], self.backbone, self.parameters, self.progress
-                )
-                masks[n], prompts[n] = prompted.mask, prompted.prompts
-                routes[n] = Route("model")
-            seconds["prompting"] = time.perf_counter() - began
+            with journey.timed("prompting"):
+                for n, structure in enumerate(base.structures):
+                    prompted = carry_flat(
+                        base, structure, target.visit, journey.alignments[n], self.backbone, self.parameters,
+                        self.progress,
+                    )  # fmt: skip
+                    journey.masks[n], prompts[n] = prompted.mask, prompted.prompts
+                    journey.routes[n] = Route("model")
         elif self.parameters.method == "refiner":
             for n, structure in enumerate(base.structures):
-                routes[n] = route_without_model(structure, alignments[n].trusted)
+                journey.routes[n] = route_without_model(structure, journey.alignments[n].trusted)
         elif self.parameters.method == "p2sam3d" and self.road is not None:
-            carried = self.road.carry(normal, self.framed[normal], target, alignments, priors, routes, seconds)
-        saturated = self._refine(base, target.visit, alignments, priors, routes, masks, seconds)
-        began = time.perf_counter()
+            self.road.carry(journey)
+        if self.refiner is not None:
+            with journey.timed("refining"):
+                self._refine(self.refiner, journey)
+        with journey.timed("trust"):
+            outcomes = self._judged(journey, followup, prompts)
+        quality = float(min(a.quality for a in journey.alignments))
+        reasons = dict.fromkeys(reason for a in journey.alignments for reason in a.reasons)
+        visit = replace(followup, structures=tuple(o.structure for o in outcomes))
+        return VisitResult(visit, tuple(outcomes), journey.seconds, quality, tuple(reasons))
+
+    def _warp(self, journey: Journey) -> None:
+        """Every structure's prior, and the masks of the methods that stop there."""
+        grid, structures = journey.followup.visit.volume.grid, journey.base.visit.structures
+        for n, structure in enumerate(structures):
+            self.progress.step(f"warping {structure.name}", n, len(structures))
+            journey.priors[n] = warp_mask(structure, journey.alignments[n], grid)
+            if self.parameters.method == "copied":
+                journey.masks[n] = copied_mask(structure, grid)
+            elif self.parameters.method == "rigid":
+                journey.masks[n] = warp_mask(structure, journey.alignments[n], grid, "rigid")
+
+    def _judged(
+        self, journey: Journey, followup: Visit, prompts: dict[int, tuple[PromptPoint, ...]]
+    ) -> list[StructureOutcome]:
+        """Every structure with its trust."""
+        base, target, priors, alignments = journey.base.visit, journey.followup, journey.priors, journey.alignments
         outcomes: list[StructureOutcome] = []
         for n, structure in enumerate(base.structures):
             self.progress.step(f"judging {structure.name}", n, len(base.structures))
-            found = carried.get(n)
-            mask = found.mask if found is not None else masks.get(n, priors[n])
-            route = routes.get(n, Route(self.parameters.method))
+            found = journey.carried.get(n)
+            mask = found.mask if found is not None else journey.masks.get(n, priors[n])
+            route = journey.routes.get(n, Route(self.parameters.method))
             trust = judge(
                 base, target.visit, structure, mask, priors[n], alignments[n], route, found, self.parameters,
-                saturated.get(n, 0.0),
+                journey.saturated.get(n, 0.0),
             )  # fmt: skip
             outcomes.append(
                 summarise(
@@ -180,33 +188,17 @@ class _Patient:
                     found.prompts if found is not None else prompts.get(n, ()),
                 )
             )
-        seconds["trust"] = time.perf_counter() - began
-        quality = float(min(a.quality for a in alignments))
-        reasons = dict.fromkeys(reason for a in alignments for reason in a.reasons)
-        visit = replace(followup, structures=tuple(o.structure for o in outcomes))
-        return VisitResult(visit, tuple(outcomes), seconds, quality, tuple(reasons))
+        return outcomes
 
-    def _refine(
-        self,
-        base: Visit,
-        target: Visit,
-        alignments: list[Alignment],
-        priors: dict[int, NDArray[np.bool_]],
-        routes: dict[int, Route],
-        masks: dict[int, NDArray[np.bool_]],
-        seconds: dict[str, float],
-    ) -> dict[int, float]:
-        """Masks of the structures whose road is the refined prior alone; how far each was moved to the limit."""
-        if self.refiner is None:
-            return {}
-        began, saturated = time.perf_counter(), {}
+    def _refine(self, refiner: Refiner, journey: Journey) -> None:
+        """Masks of the structures whose road is the refined prior alone, and how far each was moved to the limit."""
+        base, target, priors = journey.base.visit, journey.followup.visit, journey.priors
         for n, structure in enumerate(base.structures):
-            if routes[n].kind in ("refined", "thin refined") and alignments[n].trusted and priors[n].any():
+            alignment = journey.alignments[n]
+            if journey.routes[n].kind in ("refined", "thin refined") and alignment.trusted and priors[n].any():
                 self.progress.step(f"refining {structure.name}", n, len(base.structures))
-                found = refine_prior(self.refiner, base, structure, target, priors[n], alignments[n], self.parameters)
-                masks[n], saturated[n] = found.mask, found.saturated
-        seconds["refining"] = seconds.get("refining", 0.0) + time.perf_counter() - began
-        return saturated
+                found = refine_prior(refiner, base, structure, target, priors[n], alignment, self.parameters)
+                journey.masks[n], journey.saturated[n] = found.mask, found.saturated
 
     def _align(self, base: Visit, target: Framed) -> list[Alignment]:
         """Alignment of every structure; kept in the cache by the volumes' identity."""
